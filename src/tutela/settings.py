@@ -43,6 +43,18 @@ class ServerSettings(_Section):
     body_timeout_seconds: float = Field(
         60.0, gt=0, description="Longest wait for the next part of a body before 408."
     )
+    header_timeout_seconds: float = Field(
+        10.0, gt=0, description="Longest time for a request's headers before the line is cut."
+    )
+    min_body_bytes_per_second: int = Field(
+        1024,
+        ge=0,
+        description="Least average rate of a body once body_timeout_seconds have passed; under it "
+        "the answer is 408. 0 switches it off.",
+    )
+    max_batch: int = Field(
+        1000, gt=0, description="Largest number of items in one POST /v1/hashes."
+    )
     max_concurrent_uploads: int = Field(
         256, gt=0, description="Uploads held at once; more wait in the listen queue or get 503."
     )
@@ -147,6 +159,12 @@ class UploadSettings(_Section):
     )
     deferred_retry_seconds: float = Field(
         30.0, gt=0, description="How often deferred holds are examined again."
+    )
+    deferred_tries: int = Field(
+        5,
+        gt=0,
+        description="Times a deferred hold is examined again before a file that always ends the "
+        "decoder counts as unreadable.",
     )
     keep_days: float = Field(
         30.0, ge=0, description="How long hashes and facts of allowed uploads are kept."
