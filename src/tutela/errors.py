@@ -9,6 +9,8 @@
     │   ├── InvalidPolicy          —    points at a line of the policy file
     │   ├── InvalidImport          400  a list file as a whole cannot be read
     │   ├── TooLarge               413
+    │   ├── RequestTimeout         408  the body came too slowly
+    │   ├── UnsupportedMedia       415  a body of another media type than accepted
     │   └── IdempotencyConflict    409  same key, other content
     ├── NotAuthenticated           401
     ├── NotPermitted               403
@@ -102,6 +104,20 @@ class TooLarge(InvalidInput):
 
     status = 413
     code = "too-large"
+
+
+class RequestTimeout(InvalidInput):
+    """A body came too slowly."""
+
+    status = 408
+    code = "request-timeout"
+
+
+class UnsupportedMedia(InvalidInput):
+    """A body is of another media type than the ones accepted."""
+
+    status = 415
+    code = "unsupported-media-type"
 
 
 class IdempotencyConflict(InvalidInput):
