@@ -1,0 +1,1 @@
+"""Bytes to hashes: digests, PDQ of pictures and their views, frames of video. No state."""

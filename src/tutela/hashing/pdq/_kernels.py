@@ -1,0 +1,248 @@
+"""The fast kernels: luma or RGB to the 64x64 samples, the 16x16 spectrum and its bits.
+
+All release the GIL and are compiled once, then cached on disk. They sum in another order than
+the reference, so values differ from it by rounding only; ``_exact.py`` has the reference's order
+for the few pictures where that could show.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from ._weights import SIDE, SLOTS
+
+F32 = NDArray[np.float32]
+I64 = NDArray[np.int64]
+U8 = NDArray[np.uint8]
+
+BITS = SLOTS * SLOTS
+LOWER_MEDIAN = BITS // 2 - 1
+"""Rank (from 0) of the value that the reference takes for the median of 256."""
+MAX_QUALITY = 100
+QUALITY_STEP = 90
+"""The reference's scale: quality is the sum of gradients over 90."""
+
+
+@njit(cache=True, nogil=True, fastmath=True, error_model="numpy")
+def samples_from_luma(
+    luma: NDArray[np.generic],
+    row_start: I64,
+    row_first: I64,
+    row_weights: F32,
+    column_start: I64,
+    column_first: I64,
+    column_weights: F32,
+) -> F32:
+    """The 64x64 samples of an HxW luma (uint8 or float32, C-contiguous)."""
+    width = luma.shape[1]
+    line = np.empty(width, np.float32)
+    samples = np.empty((SIDE, SIDE), np.float32)
+    for r in range(SIDE):
+        _sum_rows(luma, row_start[r], row_weights[row_first[r] : row_first[r + 1]], line)
+        for c in range(SIDE):
+            base = column_start[c]
+            total = np.float32(0.0)
+            for k in range(column_first[c], column_first[c + 1]):
+                total += column_weights[k] * line[base + k - column_first[c]]
+            samples[r, c] = total
+    return samples
+
+
+@njit(cache=True, nogil=True, fastmath=True, error_model="numpy")
+def _sum_rows(luma: NDArray[np.generic], start: int, weights: F32, line: F32) -> None:
+    """The weighted sum of ``len(weights)`` rows from ``start`` on; four at a time, to save
+    passes over ``line``."""
+    width = line.shape[0]
+    count = len(weights)
+    line[:] = np.float32(0.0)
+    k = 0
+    while k + 4 <= count:
+        w0, w1, w2, w3 = weights[k], weights[k + 1], weights[k + 2], weights[k + 3]
+        y = start + k
+        for x in range(width):
+            line[x] += (
+                w0 * np.float32(luma[y, x])
+                + w1 * np.float32(luma[y + 1, x])
+                + w2 * np.float32(luma[y + 2, x])
+                + w3 * np.float32(luma[y + 3, x])
+            )
+        k += 4
+    while k < count:
+        w = weights[k]
+        for x in range(width):
+            line[x] += w * np.float32(luma[start + k, x])
+        k += 1
+
+
+@njit(cache=True, nogil=True, fastmath=True, error_model="numpy")
+def samples_from_rgb(
+    rgb: U8,
+    row_start: I64,
+    row_first: I64,
+    row_weights: F32,
+    column_start: I64,
+    column_first: I64,
+    column_weights: F32,
+) -> F32:
+    """The 64x64 samples of HxWx3 uint8 (C-contiguous), given as Hx3W.
+
+    The filter is linear, so the three channels go through it side by side and are weighed into
+    luma (0.299, 0.587, 0.114) at the end.
+    """
+    line = np.empty(rgb.shape[1], np.float32)
+    samples = np.empty((SIDE, SIDE), np.float32)
+    for r in range(SIDE):
+        _sum_rows(rgb, row_start[r], row_weights[row_first[r] : row_first[r + 1]], line)
+        for c in range(SIDE):
+            base = 3 * column_start[c]
+            red = np.float32(0.0)
+            green = np.float32(0.0)
+            blue = np.float32(0.0)
+            for k in range(column_first[c], column_first[c + 1]):
+                at = base + 3 * (k - column_first[c])
+                weight = column_weights[k]
+                red += weight * line[at]
+                green += weight * line[at + 1]
+                blue += weight * line[at + 2]
+            samples[r, c] = (
+                np.float32(0.299) * red + np.float32(0.587) * green + np.float32(0.114) * blue
+            )
+    return samples
+
+
+@njit(cache=True, nogil=True, fastmath=True, error_model="numpy")
+def spectrum_of(samples: F32, dct: F32) -> F32:
+    """The 16x16 DCT of 64x64 samples; ``dct`` is the 16x64 matrix."""
+    half = np.zeros((SLOTS, SIDE), np.float32)
+    for i in range(SLOTS):
+        for k in range(SIDE):
+            weight = dct[i, k]
+            for j in range(SIDE):
+                half[i, j] += weight * samples[k, j]
+    out = np.empty((SLOTS, SLOTS), np.float32)
+    for i in range(SLOTS):
+        for j in range(SLOTS):
+            total = np.float32(0.0)
+            for k in range(SIDE):
+                total += half[i, k] * dct[j, k]
+            out[i, j] = total
+    return out
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def quality_bounds(samples: F32, slack: float) -> tuple[int, int]:
+    """The quality (0 to 100), lowest and highest if each gradient may be off by ``slack``.
+
+    The reference cuts each gradient (in hundredths of the range) to an integer and sums up.
+    """
+    low = 0
+    high = 0
+    slack32 = np.float32(slack)
+    for i in range(SIDE):
+        for j in range(SIDE):
+            here = samples[i, j]
+            if i + 1 < SIDE:
+                step = abs(((here - samples[i + 1, j]) * np.float32(100)) / np.float32(255))
+                low += int(max(step - slack32, np.float32(0)))
+                high += int(step + slack32)
+            if j + 1 < SIDE:
+                step = abs(((here - samples[i, j + 1]) * np.float32(100)) / np.float32(255))
+                low += int(max(step - slack32, np.float32(0)))
+                high += int(step + slack32)
+    return min(low // QUALITY_STEP, MAX_QUALITY), min(high // QUALITY_STEP, MAX_QUALITY)
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _rank(values: F32, rank: int) -> float:
+    """The value of ``rank`` (from 0) by Hoare's selection; reorders ``values``."""
+    low, high = 0, len(values) - 1
+    while low < high:
+        pivot = values[(low + high) // 2]
+        i, j = low, high
+        while i <= j:
+            while values[i] < pivot:
+                i += 1
+            while values[j] > pivot:
+                j -= 1
+            if i <= j:
+                values[i], values[j] = values[j], values[i]
+                i += 1
+                j -= 1
+        if rank <= j:
+            high = j
+        elif rank >= i:
+            low = i
+        else:
+            break
+    return values[rank]
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _bits_of(dct: F32, flip: int, transpose: bool, out: U8, scratch: F32) -> float:
+    """Writes the 32 bytes of one dihedral variant; returns the gap above its median.
+
+    ``flip`` says which values change sign: 0 none, 1 even rows, 2 even columns, 3 where row and
+    column sum to an odd number. The median is that of the changed values.
+    """
+    for i in range(SLOTS):
+        for j in range(SLOTS):
+            change = (
+                (flip == 1 and i % 2 == 0)
+                or (flip == 2 and j % 2 == 0)
+                or (flip == 3 and (i + j) % 2 == 1)
+            )
+            scratch[i * SLOTS + j] = -dct[i, j] if change else dct[i, j]
+    values = scratch[BITS:]
+    values[:] = scratch[:BITS]
+    median = _rank(values, LOWER_MEDIAN)
+    above = np.float32(np.inf)
+    out[:] = 0
+    for i in range(SLOTS):
+        for j in range(SLOTS):
+            value = scratch[i * SLOTS + j]
+            if value > median:
+                above = min(above, value)
+                bit = j * SLOTS + i if transpose else i * SLOTS + j
+                out[(BITS - 1 - bit) >> 3] |= np.uint8(1 << (bit & 7))
+    return above - median
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def plain_bits(dct: F32, out: U8) -> float:
+    """Writes the 32 bytes of the hash, most significant bit first; returns the gap between the
+    median and the next greater value, which tells how far rounding is from changing a bit."""
+    return _bits_of(dct, 0, False, out, np.empty(2 * BITS, np.float32))
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def dihedral_bits(dct: F32, out: U8) -> float:
+    """Writes 8 x 32 bytes in the order of ``DIHEDRALS``; returns the smallest gap."""
+    scratch = np.empty(2 * BITS, np.float32)
+    gap = np.inf
+    for index in range(8):
+        # "", 90, 180, 270, flip (rows), mirror (columns), transpose, transverse
+        if index == 0 or index == 6:
+            flip = 0
+        elif index == 1 or index == 5:
+            flip = 2
+        elif index == 2 or index == 7:
+            flip = 3
+        else:
+            flip = 1
+        transpose = index == 1 or index == 3 or index >= 6
+        gap = min(gap, _bits_of(dct, flip, transpose, out[index], scratch))
+    return gap
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def bit_distance(a: U8, b: U8) -> int:
+    """Bits in which two equally long byte strings differ."""
+    total = 0
+    for k in range(len(a)):
+        x = a[k] ^ b[k]
+        while x:
+            x &= x - np.uint8(1)
+            total += 1
+    return total

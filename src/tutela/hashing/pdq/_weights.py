@@ -1,0 +1,87 @@
+"""The fixed matrices of PDQ: the tent filter with decimation, and the DCT.
+
+PDQ blurs the luma with two box filters along each axis, takes 64 samples along each, and
+transforms those 64x64 values with a DCT. Up to the last step everything is linear and separable,
+so for an axis of ``n`` pixels the blur and the sampling are one banded 64 x n matrix. Its rows
+are tents about n/64 pixels wide that barely overlap.
+
+Source: facebook/ThreatExchange, ``pdq/cpp/downscaling`` and ``pdq/cpp/hashing`` (window sizes,
+the edge rule, sample positions and the DCT's slots are the reference's).
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+SIDE = 64
+"""Samples along each axis."""
+SLOTS = 16
+"""DCT slots kept along each axis."""
+
+
+class Band(NamedTuple):
+    """A banded 64 x n matrix: row ``k`` is ``weights[first[k]:first[k + 1]]``, from column
+    ``start[k]`` on. ``start`` and ``first`` are int64, ``weights`` float32."""
+
+    start: NDArray[np.int64]
+    first: NDArray[np.int64]
+    weights: NDArray[np.float32]
+
+
+def window_size(n: int) -> int:
+    """Width in pixels of each box filter along an axis of ``n`` pixels."""
+    return (n + 2 * SIDE - 1) // (2 * SIDE)
+
+
+@lru_cache(maxsize=4)
+def sample_positions(n: int) -> NDArray[np.int64]:
+    """The 64 sampled positions along an axis of ``n`` pixels (centres, not corners)."""
+    positions = ((np.arange(SIDE) + 0.5) * n / SIDE).astype(np.int64)
+    positions.setflags(write=False)
+    return positions
+
+
+@lru_cache(maxsize=512)
+def tent_band(n: int) -> Band:
+    """Blur and sampling along an axis of ``n`` pixels as one banded matrix."""
+    window = window_size(n)
+    half = (window + 2) // 2
+    # The box filter at position p averages pixels low[p]..high[p]; it shrinks at both edges.
+    at = np.arange(n)
+    low = np.maximum(0, at - (window - half))
+    high = np.minimum(n - 1, at + half - 1)
+    mean = 1.0 / (high - low + 1)
+    start = np.empty(SIDE, np.int64)
+    first = np.zeros(SIDE + 1, np.int64)
+    rows = []
+    for k, centre in enumerate(sample_positions(n)):
+        a, b = int(low[centre]), int(high[centre])
+        left, right = int(low[a]), int(high[b])
+        # Second pass: the average of the first pass's results at a..b, as running differences.
+        steps = np.zeros(right - left + 2)
+        np.add.at(steps, low[a : b + 1] - left, mean[a : b + 1])
+        np.add.at(steps, high[a : b + 1] - left + 1, -mean[a : b + 1])
+        row = np.cumsum(steps[:-1]) * mean[centre]
+        start[k] = left
+        first[k + 1] = first[k] + len(row)
+        rows.append(row)
+    weights = np.concatenate(rows).astype(np.float32)
+    for array in (start, first, weights):
+        array.setflags(write=False)
+    return Band(start, first, weights)
+
+
+def _dct_matrix() -> NDArray[np.float32]:
+    rows, columns = np.arange(1, SLOTS + 1)[:, None], np.arange(SIDE)[None, :]
+    scale = np.float64(np.float32(np.sqrt(2.0 / SIDE)))
+    matrix = (scale * np.cos((np.pi / 2.0 / SIDE) * rows * (2 * columns + 1))).astype(np.float32)
+    matrix.setflags(write=False)
+    return matrix
+
+
+DCT = _dct_matrix()
+"""16 x 64 float32: slots 1 to 16 of the 64-point DCT-II."""
