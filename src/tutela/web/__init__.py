@@ -1,0 +1,1 @@
+"""The HTTP entrance: JSON API, status page, API keys, limits and metrics."""
