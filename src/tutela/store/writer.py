@@ -1,0 +1,209 @@
+"""One thread that writes: many small writes share one transaction and one flush to disk.
+
+While a transaction commits, the next writes queue; the thread then takes all of them at once. So
+a lone write waits for nothing, and a crowd pays for one flush together (group commit).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Future
+from typing import Any, TypeVar
+
+from sqlalchemy import Connection
+from sqlalchemy.exc import SQLAlchemyError
+
+from tutela.errors import StorageFull, StoreUnavailable, TutelaError
+from tutela.store.engine import Database
+from tutela.store.faults import from_sqlalchemy
+
+T = TypeVar("T")
+
+MOST_AT_ONCE = 256
+"""Writes that share one transaction at most; bounds how long readers of PostgreSQL locks wait."""
+
+MOST_WAITING = 20_000
+"""Writes that may wait; one more is refused with ``StoreUnavailable`` (back-pressure)."""
+
+
+class _Write:
+    """One submitted write and whoever waits for it."""
+
+    __slots__ = ("future", "loop", "value", "work")
+
+    def __init__(
+        self,
+        work: Callable[[Connection], Any],
+        future: Future[Any] | asyncio.Future[Any],
+        loop: asyncio.AbstractEventLoop | None,
+    ) -> None:
+        self.work = work
+        self.future = future
+        self.loop = loop
+        self.value: Any = None
+
+
+class Writer:
+    """Group commit over a ``Database``.
+
+    A submitted function gets the connection of an open writing transaction, writes, and returns
+    a value; the value is handed over **after** the commit. The function may be called more than
+    once (when a neighbour in its transaction failed), so it must change nothing but the
+    database. It must neither commit nor roll back. An exception it raises undoes its own writes
+    only and reaches its own submitter only.
+    """
+
+    def __init__(self, database: Database, *, most_at_once: int = MOST_AT_ONCE) -> None:
+        self.database = database
+        self._most = most_at_once
+        self._queue: deque[_Write] = deque()
+        self._wake = threading.Condition()
+        self._closed = False
+        self._thread: threading.Thread | None = None
+        self.commits = 0
+        """Transactions committed so far."""
+        self.writes = 0
+        """Writes committed so far; ``writes / commits`` is how many shared a flush."""
+
+    async def submit(self, work: Callable[[Connection], T]) -> T:
+        """Run ``work`` in a transaction shared with others; its value, once it is on disk.
+
+        Raises what ``work`` raises, ``StoreUnavailable``, ``StorageFull`` or ``Conflict``. A
+        caller that is cancelled before its turn is left out; afterwards the write stands.
+        """
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[T] = loop.create_future()
+        self._put(_Write(work, future, loop))
+        return await future
+
+    def submit_blocking(self, work: Callable[[Connection], T]) -> T:
+        """As ``submit``, for callers with no event loop. Never call it on an event loop."""
+        future: Future[T] = Future()
+        self._put(_Write(work, future, None))
+        return future.result()
+
+    @property
+    def waiting(self) -> int:
+        """Writes in the queue."""
+        return len(self._queue)
+
+    def close(self) -> None:
+        """Commit what waits and end the thread. Later submissions are refused."""
+        with self._wake:
+            self._closed = True
+            self._wake.notify_all()
+        if self._thread is not None:
+            self._thread.join()
+
+    def _put(self, write: _Write) -> None:
+        with self._wake:
+            if self._closed:
+                raise StoreUnavailable("Tutela is shutting down.")
+            if len(self._queue) >= MOST_WAITING:
+                raise StoreUnavailable("Too many writes wait for the database.", retry_after=2)
+            self._queue.append(write)
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, name="tutela-writer", daemon=True)
+                self._thread.start()
+            self._wake.notify()
+
+    def _run(self) -> None:
+        while True:
+            with self._wake:
+                while not self._queue and not self._closed:
+                    self._wake.wait()
+                if not self._queue:
+                    return
+                count = min(len(self._queue), self._most)
+                batch = [self._queue.popleft() for _ in range(count)]
+            self._commit(batch)
+
+    def _commit(self, batch: list[_Write]) -> None:
+        batch = [write for write in batch if _claim(write)]
+        if not batch:
+            return
+        try:
+            with self.database.begin() as connection:
+                for write in batch:
+                    write.value = write.work(connection)
+        except Exception as error:
+            if len(batch) == 1:
+                _answer([(batch[0], None, error)])
+            else:
+                self._commit_apart(batch)
+            return
+        self.commits += 1
+        self.writes += len(batch)
+        _answer([(write, write.value, None) for write in batch])
+
+    def _commit_apart(self, batch: list[_Write]) -> None:
+        """Once more after a failure: each write inside a savepoint of its own."""
+        answers: list[tuple[_Write, Any, Exception | None]] = []
+        try:
+            with self.database.begin() as connection:
+                for write in batch:
+                    answers.append((write, *_attempt(connection, write.work)))
+        except Exception as error:  # the transaction as a whole: full, away, locked
+            _answer([(write, None, error) for write in batch])
+            return
+        self.commits += 1
+        self.writes += sum(1 for _, _, error in answers if error is None)
+        _answer(answers)
+
+
+def _attempt(
+    connection: Connection, work: Callable[[Connection], Any]
+) -> tuple[Any, Exception | None]:
+    savepoint = connection.begin_nested()
+    try:
+        value = work(connection)
+        savepoint.commit()
+    except SQLAlchemyError as error:
+        ours: TutelaError = from_sqlalchemy(error)
+        if connection.invalidated or isinstance(ours, StorageFull):
+            raise ours from error  # nobody in this transaction can be served
+        savepoint.rollback()
+        ours.__cause__ = error
+        return None, ours
+    except Exception as error:
+        savepoint.rollback()
+        return None, error
+    return value, None
+
+
+def _claim(write: _Write) -> bool:
+    """False where the submitter has gone away."""
+    if isinstance(write.future, Future):
+        return write.future.set_running_or_notify_cancel()
+    return not write.future.cancelled()
+
+
+def _answer(answers: list[tuple[_Write, Any, Exception | None]]) -> None:
+    by_loop: dict[asyncio.AbstractEventLoop, list[tuple[_Write, Any, Exception | None]]] = {}
+    for write, value, error in answers:
+        if write.loop is None:
+            _settle(write, value, error)
+        else:
+            by_loop.setdefault(write.loop, []).append((write, value, error))
+    for loop, group in by_loop.items():
+        try:
+            loop.call_soon_threadsafe(_settle_all, group)
+        except RuntimeError:  # the loop has closed: nobody waits any more
+            continue
+
+
+def _settle_all(group: list[tuple[_Write, Any, Exception | None]]) -> None:
+    for write, value, error in group:
+        _settle(write, value, error)
+
+
+def _settle(write: _Write, value: Any, error: Exception | None) -> None:
+    if write.future.done():
+        return
+    if error is None:
+        write.future.set_result(value)
+    else:
+        write.future.set_exception(error)
