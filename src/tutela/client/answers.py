@@ -1,0 +1,109 @@
+"""What the server answers, as frozen values."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+Outcome = Literal["allow", "hold", "block"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """The decision on one upload or one set of hashes.
+
+    ``outcome`` is ``allow``, ``hold`` or ``block``. ``reason`` is the one word that may be shown to
+    the uploader. ``deferred`` marks a hold that rests on a fault and settles by itself: ask
+    ``Client.decision`` later. ``protecting`` is False while no active list could have blocked.
+    ``unreachable`` is True where the client made the hold itself, because no decision could be
+    had; then there is no ``decision_id``. ``findings`` and ``detail`` are there for keys with the
+    scope ``decisions:detail`` only.
+    """
+
+    outcome: Outcome
+    decision_id: str | None = None
+    case_id: str | None = None
+    reason: str | None = None
+    deferred: bool = False
+    protecting: bool | None = None
+    repeated: bool = False
+    unreachable: bool = False
+    findings: Sequence[Mapping[str, Any]] = ()
+    detail: Mapping[str, Any] = field(default_factory=dict)
+    milliseconds: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def allowed(self) -> bool:
+        """True for ``allow`` and nothing else."""
+        return self.outcome == "allow"
+
+    @property
+    def blocked(self) -> bool:
+        """True for ``block``."""
+        return self.outcome == "block"
+
+    @property
+    def held(self) -> bool:
+        """True for ``hold``."""
+        return self.outcome == "hold"
+
+    @classmethod
+    def parse(cls, body: Mapping[str, Any]) -> Answer:
+        """From the server's JSON. An outcome this client does not know counts as ``hold``."""
+        outcome = body.get("outcome")
+        known: Outcome = outcome if outcome in ("allow", "hold", "block") else "hold"
+        return cls(
+            outcome=known,
+            decision_id=body.get("decision_id"),
+            case_id=body.get("case_id"),
+            reason=body.get("reason"),
+            deferred=bool(body.get("deferred", False)),
+            protecting=body.get("protecting"),
+            repeated=bool(body.get("repeated", False)),
+            findings=tuple(body.get("findings") or ()),
+            detail=dict(body.get("detail") or {}),
+            milliseconds=dict(body.get("milliseconds") or {}),
+        )
+
+    @classmethod
+    def unreachable_hold(cls) -> Answer:
+        """The hold that stands in where no decision could be had."""
+        return cls(outcome="hold", deferred=True, reason="under_review", unreachable=True)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HashQuery:
+    """Hashes of one file, computed by the platform; hexadecimal. Give at least one.
+
+    ``quality`` is the PDQ quality (0–100); ``facts`` are the same as an upload's.
+    """
+
+    md5: str | None = None
+    sha1: str | None = None
+    sha256: str | None = None
+    pdq: str | None = None
+    quality: int | None = None
+    facts: Mapping[str, str] = field(default_factory=dict)
+
+    def plain(self) -> dict[str, Any]:
+        """As the server's JSON."""
+        hashes = {
+            "md5": self.md5,
+            "sha1": self.sha1,
+            "sha256": self.sha256,
+            "pdq": self.pdq,
+            "quality": self.quality,
+        }
+        return {name: value for name, value in hashes.items() if value is not None} | dict(
+            self.facts
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerState:
+    """What ``/readyz`` says: whether decisions can be had, and whether any list protects."""
+
+    ready: bool
+    protecting: bool
+    body: Mapping[str, Any] = field(default_factory=dict)
