@@ -81,6 +81,7 @@ list_trees = Table(
     metadata,
     Column("list_row", Integer, ForeignKey("lists.row"), primary_key=True, autoincrement=False),
     Column("slots", LargeBinary, nullable=False, comment="4096 roots of 32 bytes"),
+    Column("dirty", LargeBinary, nullable=False, comment="4096 bits: roots to compute again"),
 )
 """The inner nodes that make the next version's root cheap. Derived; can be computed again."""
 
@@ -106,7 +107,9 @@ signals = Table(
     Column("list_row", Integer, ForeignKey("lists.row"), nullable=False),
     Column("key", LargeBinary(16), nullable=False, comment="SHA-256 of upstream_id, cut"),
     Column("upstream_id", Text, nullable=False, comment="the source's own id"),
-    Column("state", String(16), nullable=False, comment="core.SignalState"),
+    Column("state", String(16), nullable=False, comment="core.SignalState in force"),
+    Column("source_state", String(16), nullable=False, comment="what the source says"),
+    Column("own_state", String(16), nullable=True, comment="what the operator put it in"),
     Column("classification", Text, nullable=True, comment="the source's word, not interpreted"),
     Column("redistribute", Boolean, nullable=False),
     Column("first_seen", UtcTime, nullable=True),
@@ -116,7 +119,8 @@ signals = Table(
     Column("leaf", LargeBinary(32), nullable=False, comment="Merkle leaf hash"),
     Column("first_hash", BigInteger, nullable=False, comment="its hashes are a range of ids"),
     Column("hash_count", Integer, nullable=False),
-    Column("import_id", BigInteger, nullable=True, comment="the unfinished import it belongs to"),
+    Column("import_id", BigInteger, nullable=True, comment="the import that last wrote it"),
+    Column("pending", Boolean, nullable=False, comment="does not count before import_id finished"),
     UniqueConstraint("list_row", "key"),
 )
 """One row a signal. Ordered by ``key`` within a list, which is the order of its Merkle leaves."""
