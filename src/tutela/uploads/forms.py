@@ -27,10 +27,15 @@ def boundary_of(content_type: str) -> bytes:
 
 
 class Form:
-    """Takes a form apart as its bytes come. The one part with a file name goes to ``on_file``
-    (its file name), then chunk by chunk to ``on_chunk``; other parts end up in ``fields``.
+    """Takes a form apart as its bytes come.
 
-    Raises ``InvalidInput`` for a malformed form, a second file, repeated or too many fields.
+    A part with a file name is announced to ``on_file`` (its field's and file's name), goes chunk
+    by chunk to ``on_chunk`` and ends with ``on_file_end``; other parts end up in ``fields``. With
+    ``long_fields_are_files`` a field over ``MAX_FIELD_BYTES`` is treated as a file too, and
+    repeated fields are let be.
+
+    Raises ``InvalidInput`` for a malformed form, more than ``max_files`` files, repeated or too
+    many fields; ``TooLarge`` for a long one.
     """
 
     def __init__(
@@ -39,12 +44,16 @@ class Form:
         *,
         on_file: Callable[[str, str], None],
         on_chunk: Callable[[bytes], None],
+        on_file_end: Callable[[], None] = lambda: None,
         max_files: int = 1,
+        long_fields_are_files: bool = False,
     ) -> None:
         self.fields: dict[str, str] = {}
         self.files = 0
         self._on_file = on_file
         self._on_chunk = on_chunk
+        self._on_file_end = on_file_end
+        self._lenient = long_fields_are_files
         self._max_files = max_files
         self._header_name = b""
         self._header_value = b""
@@ -116,15 +125,9 @@ class Form:
         if disposition != b"form-data" or not name:
             raise InvalidInput("A part of the form has no name.")
         if b"filename" in options:
-            self.files += 1
-            if self.files > self._max_files:
-                raise InvalidInput(
-                    "The form carries more than one file.", next_step="Send one file a request."
-                )
-            self._in_file = True
-            self._on_file(name, _text(options[b"filename"]))
+            self._open_file(name, _text(options[b"filename"]))
             return
-        if name in self.fields:
+        if name in self.fields and not self._lenient:
             raise InvalidInput("A field of the form comes twice.")
         self._field = name
 
@@ -134,9 +137,24 @@ class Form:
             return
         self._value += data[start:end]
         if len(self._value) > MAX_FIELD_BYTES:
+            if self._lenient and self._field is not None:
+                self._open_file(self._field, "")
+                self._on_chunk(bytes(self._value))
+                return
             raise TooLarge(f"A field of the form is longer than {MAX_FIELD_BYTES} bytes.")
 
+    def _open_file(self, name: str, file_name: str) -> None:
+        self.files += 1
+        if self.files > self._max_files:
+            raise InvalidInput(
+                "The form carries too many files.", next_step="Send one file a request."
+            )
+        self._in_file, self._field = True, None
+        self._on_file(name, file_name)
+
     def _part_end(self) -> None:
+        if self._in_file:
+            self._on_file_end()
         if self._field is not None:
             self.fields[self._field] = _text(bytes(self._value))
 
