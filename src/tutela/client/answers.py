@@ -69,7 +69,7 @@ class Answer:
     @classmethod
     def unreachable_hold(cls) -> Answer:
         """The hold that stands in where no decision could be had."""
-        return cls(outcome="hold", deferred=True, reason="under_review", unreachable=True)
+        return cls(outcome="hold", deferred=True, reason="being_checked", unreachable=True)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

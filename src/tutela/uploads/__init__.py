@@ -1,0 +1,1 @@
+"""Gate 1: uploads. Bytes come in, are spooled, examined, decided upon and acted on."""
