@@ -125,6 +125,10 @@ def _operations(document: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, 
                 yield method.upper(), path, operation
 
 
+def _yes(value: object) -> str:
+    return "yes" if value else "no"
+
+
 def http_page() -> str:
     """Every endpoint with its scope, parameters and answers, from the OpenAPI document."""
     from tutela.web.api import openapi_document
@@ -142,7 +146,12 @@ def http_page() -> str:
         if operation.get("x-scope"):
             out.append(f"Scope: `{operation['x-scope']}`\n")
         parameters: list[list[object]] = [
-            [f"`{p['name']}`", p["in"], "yes" if p.get("required") else "no", p.get("description", "")]
+            [
+                f"`{p['name']}`",
+                p["in"],
+                "yes" if p.get("required") else "no",
+                p.get("description", ""),
+            ]
             for p in operation.get("parameters", [])
         ]
         if parameters:
@@ -194,7 +203,9 @@ def cli_page() -> str:
             shown = ", ".join(f"`{n}`" for n in names if n != "--help")
             if not shown:
                 continue
-            label = shown if parameter.param_type_name == "option" else f"`{parameter.name.upper()}`"
+            label = (
+                shown if parameter.param_type_name == "option" else f"`{parameter.name.upper()}`"
+            )
             rows.append([label, getattr(parameter, "help", "") or ""])
         if rows:
             out.append(table(["Argument or option", "Meaning"], rows))

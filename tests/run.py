@@ -33,7 +33,9 @@ def shortfalls(measured: dict[str, object], wanted: dict[str, object]) -> list[s
     problems: list[str] = []
     total = measured["totals"]["percent_covered"]  # type: ignore[index]
     if total < wanted["floor"]:
-        problems.append(f"coverage of the whole is {total:.1f} %, under the floor of {wanted['floor']} %")
+        problems.append(
+            f"coverage of the whole is {total:.1f} %, under the floor of {wanted['floor']} %"
+        )
     for pattern, floor in wanted["own_files"].items():  # type: ignore[attr-defined]
         seen = False
         for name, file in measured["files"].items():  # type: ignore[attr-defined]
@@ -41,7 +43,7 @@ def shortfalls(measured: dict[str, object], wanted: dict[str, object]) -> list[s
                 seen = True
                 share = file["summary"]["percent_covered"]
                 if share < floor:
-                    problems.append(f"{name} is covered to {share:.1f} %, under its floor of {floor} %")
+                    problems.append(f"{name} is covered to {share:.1f} %, under {floor} %")
         if not seen:
             problems.append(f"no file matches the floor for {pattern}: correct pyproject.toml")
     return problems
