@@ -29,29 +29,56 @@ QUALITY_STEP = 90
 def samples_from_luma(
     luma: NDArray[np.generic],
     row_start: I64,
-    row_first: I64,
-    row_weights: F32,
+    row_count: I64,
+    row_taps: F32,
     column_start: I64,
-    column_first: I64,
-    column_weights: F32,
+    column_count: I64,
+    column_taps: F32,
 ) -> F32:
-    """The 64x64 samples of an HxW luma (uint8 or float32, C-contiguous)."""
+    """The 64x64 samples of an HxW luma (uint8 or float32, C-contiguous), by the ``Band`` of its
+    height and that of its width."""
     width = luma.shape[1]
-    line = np.empty(width, np.float32)
+    line = np.zeros(width + len(column_taps), np.float32)
     samples = np.empty((SIDE, SIDE), np.float32)
     for r in range(SIDE):
-        _sum_rows(luma, row_start[r], row_weights[row_first[r] : row_first[r + 1]], line)
-        for c in range(SIDE):
-            base = column_start[c]
-            total = np.float32(0.0)
-            for k in range(column_first[c], column_first[c + 1]):
-                total += column_weights[k] * line[base + k - column_first[c]]
-            samples[r, c] = total
+        _sum_rows(luma, row_start[r], row_taps[: row_count[r], r], line[:width])
+        _sum_columns(line, column_start, column_taps, samples[r])
     return samples
 
 
 @njit(cache=True, nogil=True, fastmath=True, error_model="numpy")
-def _sum_rows(luma: NDArray[np.generic], start: int, weights: F32, line: F32) -> None:
+def samples_from_rgb(
+    rgb: U8,
+    row_start: I64,
+    row_count: I64,
+    row_taps: F32,
+    column_start: I64,
+    column_count: I64,
+    column_taps: F32,
+) -> F32:
+    """The 64x64 samples of HxWx3 uint8 (C-contiguous), given as Hx3W.
+
+    The filter is linear, so the three channels go through its first half side by side and are
+    weighed into luma (0.299, 0.587, 0.114) only then.
+    """
+    width = rgb.shape[1] // 3
+    line = np.zeros(3 * width, np.float32)
+    luma = np.zeros(width + len(column_taps), np.float32)
+    samples = np.empty((SIDE, SIDE), np.float32)
+    for r in range(SIDE):
+        _sum_rows(rgb, row_start[r], row_taps[: row_count[r], r], line)
+        for x in range(width):
+            luma[x] = (
+                np.float32(0.299) * line[3 * x]
+                + np.float32(0.587) * line[3 * x + 1]
+                + np.float32(0.114) * line[3 * x + 2]
+            )
+        _sum_columns(luma, column_start, column_taps, samples[r])
+    return samples
+
+
+@njit(cache=True, nogil=True, fastmath=True, error_model="numpy")
+def _sum_rows(plane: NDArray[np.generic], start: int, weights: F32, line: F32) -> None:
     """The weighted sum of ``len(weights)`` rows from ``start`` on; four at a time, to save
     passes over ``line``."""
     width = line.shape[0]
@@ -63,95 +90,67 @@ def _sum_rows(luma: NDArray[np.generic], start: int, weights: F32, line: F32) ->
         y = start + k
         for x in range(width):
             line[x] += (
-                w0 * np.float32(luma[y, x])
-                + w1 * np.float32(luma[y + 1, x])
-                + w2 * np.float32(luma[y + 2, x])
-                + w3 * np.float32(luma[y + 3, x])
+                w0 * np.float32(plane[y, x])
+                + w1 * np.float32(plane[y + 1, x])
+                + w2 * np.float32(plane[y + 2, x])
+                + w3 * np.float32(plane[y + 3, x])
             )
         k += 4
     while k < count:
         w = weights[k]
         for x in range(width):
-            line[x] += w * np.float32(luma[start + k, x])
+            line[x] += w * np.float32(plane[start + k, x])
         k += 1
 
 
 @njit(cache=True, nogil=True, fastmath=True, error_model="numpy")
-def samples_from_rgb(
-    rgb: U8,
-    row_start: I64,
-    row_first: I64,
-    row_weights: F32,
-    column_start: I64,
-    column_first: I64,
-    column_weights: F32,
-) -> F32:
-    """The 64x64 samples of HxWx3 uint8 (C-contiguous), given as Hx3W.
-
-    The filter is linear, so the three channels go through it side by side and are weighed into
-    luma (0.299, 0.587, 0.114) at the end.
-    """
-    line = np.empty(rgb.shape[1], np.float32)
-    samples = np.empty((SIDE, SIDE), np.float32)
-    for r in range(SIDE):
-        _sum_rows(rgb, row_start[r], row_weights[row_first[r] : row_first[r + 1]], line)
+def _sum_columns(line: F32, start: I64, taps: F32, out: F32) -> None:
+    """The 64 samples of one line, side by side; ``line`` is padded by ``len(taps)``."""
+    out[:] = np.float32(0.0)
+    for t in range(len(taps)):
         for c in range(SIDE):
-            base = 3 * column_start[c]
-            red = np.float32(0.0)
-            green = np.float32(0.0)
-            blue = np.float32(0.0)
-            for k in range(column_first[c], column_first[c + 1]):
-                at = base + 3 * (k - column_first[c])
-                weight = column_weights[k]
-                red += weight * line[at]
-                green += weight * line[at + 1]
-                blue += weight * line[at + 2]
-            samples[r, c] = (
-                np.float32(0.299) * red + np.float32(0.587) * green + np.float32(0.114) * blue
-            )
-    return samples
+            out[c] += taps[t, c] * line[start[c] + t]
 
 
 @njit(cache=True, nogil=True, fastmath=True, error_model="numpy")
-def spectrum_of(samples: F32, dct: F32) -> F32:
-    """The 16x16 DCT of 64x64 samples; ``dct`` is the 16x64 matrix."""
+def spectrum_of(samples: F32, dct: F32, dct_t: F32) -> F32:
+    """The 16x16 DCT of 64x64 samples; ``dct`` is the 16x64 matrix and ``dct_t`` its transpose."""
     half = np.zeros((SLOTS, SIDE), np.float32)
+    out = np.zeros((SLOTS, SLOTS), np.float32)
     for i in range(SLOTS):
         for k in range(SIDE):
             weight = dct[i, k]
             for j in range(SIDE):
                 half[i, j] += weight * samples[k, j]
-    out = np.empty((SLOTS, SLOTS), np.float32)
-    for i in range(SLOTS):
-        for j in range(SLOTS):
-            total = np.float32(0.0)
-            for k in range(SIDE):
-                total += half[i, k] * dct[j, k]
-            out[i, j] = total
+        for k in range(SIDE):
+            value = half[i, k]
+            for j in range(SLOTS):
+                out[i, j] += value * dct_t[k, j]
     return out
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def quality_bounds(samples: F32, slack: float) -> tuple[int, int]:
-    """The quality (0 to 100), lowest and highest if each gradient may be off by ``slack``.
+def quality_of(samples: F32, slack: float) -> int:
+    """The quality, 0 to 100, if each gradient were larger by ``slack`` (which may be negative).
 
-    The reference cuts each gradient (in hundredths of the range) to an integer and sums up.
+    The reference cuts each gradient, in hundredths of the range, to an integer and sums up. In
+    single precision and without ``fastmath``, so that it equals the reference's on its samples.
     """
-    low = 0
-    high = 0
-    slack32 = np.float32(slack)
-    for i in range(SIDE):
+    more = np.float32(slack)
+    total = 0
+    for i in range(SIDE - 1):
+        row = np.int32(0)
         for j in range(SIDE):
-            here = samples[i, j]
-            if i + 1 < SIDE:
-                step = abs(((here - samples[i + 1, j]) * np.float32(100)) / np.float32(255))
-                low += int(max(step - slack32, np.float32(0)))
-                high += int(step + slack32)
-            if j + 1 < SIDE:
-                step = abs(((here - samples[i, j + 1]) * np.float32(100)) / np.float32(255))
-                low += int(max(step - slack32, np.float32(0)))
-                high += int(step + slack32)
-    return min(low // QUALITY_STEP, MAX_QUALITY), min(high // QUALITY_STEP, MAX_QUALITY)
+            step = abs((samples[i, j] - samples[i + 1, j]) * np.float32(100) / np.float32(255))
+            row += np.int32(max(step + more, np.float32(0)))
+        total += row
+    for i in range(SIDE):
+        row = np.int32(0)
+        for j in range(SIDE - 1):
+            step = abs((samples[i, j] - samples[i, j + 1]) * np.float32(100) / np.float32(255))
+            row += np.int32(max(step + more, np.float32(0)))
+        total += row
+    return min(total // QUALITY_STEP, MAX_QUALITY)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -181,7 +180,8 @@ def _rank(values: F32, rank: int) -> float:
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def _bits_of(dct: F32, flip: int, transpose: bool, out: U8, scratch: F32) -> float:
-    """Writes the 32 bytes of one dihedral variant; returns the gap above its median.
+    """Writes the 32 bytes of one dihedral variant; returns the gap between its median and the
+    next value in rank (0 where they tie).
 
     ``flip`` says which values change sign: 0 none, 1 even rows, 2 even columns, 3 where row and
     column sum to an odd number. The median is that of the changed values.
@@ -198,21 +198,23 @@ def _bits_of(dct: F32, flip: int, transpose: bool, out: U8, scratch: F32) -> flo
     values[:] = scratch[:BITS]
     median = _rank(values, LOWER_MEDIAN)
     above = np.float32(np.inf)
+    count = 0
     out[:] = 0
     for i in range(SLOTS):
         for j in range(SLOTS):
             value = scratch[i * SLOTS + j]
             if value > median:
                 above = min(above, value)
+                count += 1
                 bit = j * SLOTS + i if transpose else i * SLOTS + j
                 out[(BITS - 1 - bit) >> 3] |= np.uint8(1 << (bit & 7))
-    return above - median
+    return above - median if count == BITS - 1 - LOWER_MEDIAN else 0.0
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def plain_bits(dct: F32, out: U8) -> float:
-    """Writes the 32 bytes of the hash, most significant bit first; returns the gap between the
-    median and the next greater value, which tells how far rounding is from changing a bit."""
+    """Writes the 32 bytes of the hash, most significant bit first; returns the gap above
+    the median, which tells how far rounding is from changing a bit."""
     return _bits_of(dct, 0, False, out, np.empty(2 * BITS, np.float32))
 
 
@@ -235,14 +237,3 @@ def dihedral_bits(dct: F32, out: U8) -> float:
         gap = min(gap, _bits_of(dct, flip, transpose, out[index], scratch))
     return gap
 
-
-@njit(cache=True, nogil=True, error_model="numpy")
-def bit_distance(a: U8, b: U8) -> int:
-    """Bits in which two equally long byte strings differ."""
-    total = 0
-    for k in range(len(a)):
-        x = a[k] ^ b[k]
-        while x:
-            x &= x - np.uint8(1)
-            total += 1
-    return total

@@ -24,12 +24,16 @@ SLOTS = 16
 
 
 class Band(NamedTuple):
-    """A banded 64 x n matrix: row ``k`` is ``weights[first[k]:first[k + 1]]``, from column
-    ``start[k]`` on. ``start`` and ``first`` are int64, ``weights`` float32."""
+    """A banded 64 x n matrix, stored by taps so that the 64 samples are summed side by side.
+
+    Sample ``k`` is the sum over ``t`` of ``taps[t, k]`` times pixel ``start[k] + t``. ``start`` is
+    64 int64; ``taps`` is T x 64 float32, zero where a tent is shorter than T (there ``start + t``
+    may run up to T past the end); ``count`` is each tent's own length, 64 int64.
+    """
 
     start: NDArray[np.int64]
-    first: NDArray[np.int64]
-    weights: NDArray[np.float32]
+    count: NDArray[np.int64]
+    taps: NDArray[np.float32]
 
 
 def window_size(n: int) -> int:
@@ -56,7 +60,6 @@ def tent_band(n: int) -> Band:
     high = np.minimum(n - 1, at + half - 1)
     mean = 1.0 / (high - low + 1)
     start = np.empty(SIDE, np.int64)
-    first = np.zeros(SIDE + 1, np.int64)
     rows = []
     for k, centre in enumerate(sample_positions(n)):
         a, b = int(low[centre]), int(high[centre])
@@ -67,12 +70,14 @@ def tent_band(n: int) -> Band:
         np.add.at(steps, high[a : b + 1] - left + 1, -mean[a : b + 1])
         row = np.cumsum(steps[:-1]) * mean[centre]
         start[k] = left
-        first[k + 1] = first[k] + len(row)
         rows.append(row)
-    weights = np.concatenate(rows).astype(np.float32)
-    for array in (start, first, weights):
+    count = np.array([len(row) for row in rows])
+    taps = np.zeros((int(count.max()), SIDE), np.float32)
+    for k, row in enumerate(rows):
+        taps[: len(row), k] = row
+    for array in (start, count, taps):
         array.setflags(write=False)
-    return Band(start, first, weights)
+    return Band(start, count, taps)
 
 
 def _dct_matrix() -> NDArray[np.float32]:
@@ -85,3 +90,6 @@ def _dct_matrix() -> NDArray[np.float32]:
 
 DCT = _dct_matrix()
 """16 x 64 float32: slots 1 to 16 of the 64-point DCT-II."""
+DCT_T = np.ascontiguousarray(DCT.T)
+"""The same, 64 x 16."""
+DCT_T.setflags(write=False)
