@@ -1,0 +1,248 @@
+"""Retention ends by itself: what is due is destroyed, evidence with a certificate.
+
+What ``expires_at`` says is due goes, unless a hold stops the clock. Sealed evidence goes in three
+steps, so that a crash between any two leaves something that the next sweep finishes: the row is
+marked ``ending`` (with a custody record), the object is deleted, the row is marked ``destroyed``
+(with a custody record, the certificate). The row stays as that certificate; its facts do not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sqlalchemy import Connection, and_, delete, exists, or_, select, update
+
+from tutela.cases import custody
+from tutela.cases.check import orphans
+from tutela.core import Outcome, utc_now
+from tutela.settings import Settings
+from tutela.store import Database, Objects
+from tutela.store.tables.cases import case_items, cases
+from tutela.store.tables.decisions import decisions, items
+from tutela.store.tables.evidence import evidence
+
+BATCH = 500
+"""Rows that one transaction ends; bounds how long other writers wait."""
+
+Held = Callable[[Connection, Collection[str]], Collection[str]]
+"""Given case ids, those of them that a legal hold keeps."""
+
+Erase = Callable[[Connection, Sequence[str]], None]
+"""Called with the ids of decisions that are being deleted, in that transaction (the ledger forgets
+their salts and records by it)."""
+
+
+@dataclass(slots=True)
+class Swept:
+    """How much a sweep ended."""
+
+    decisions: int = 0
+    items: int = 0
+    evidence: int = 0
+    cases: int = 0
+    orphans: int = 0
+    unfinished_puts: int = 0
+
+
+def keep_until(settings: Settings, outcome: Outcome, at: datetime) -> datetime:
+    """Until when the record of a decision made ``at`` is kept."""
+    kept = settings.uploads
+    days = kept.keep_days if outcome is Outcome.ALLOW else kept.keep_decided_days
+    return at + timedelta(days=days)
+
+
+def _hold_nothing(_connection: Connection, _cases: Collection[str]) -> Collection[str]:
+    return ()
+
+
+def _erase_nothing(_connection: Connection, _decisions: Sequence[str]) -> None:
+    return None
+
+
+class Retention:
+    """The sweep. Run it under a lease, so that one process at a time does it.
+
+    ``held`` tells which cases a legal hold keeps; ``erase`` lets other rooms forget decisions.
+    Raises ``StoreUnavailable`` and ``StorageFull`` as the stores do; what was ended until then
+    stays ended, and the next sweep goes on.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        objects: Objects,
+        settings: Settings,
+        *,
+        held: Held = _hold_nothing,
+        erase: Erase = _erase_nothing,
+    ) -> None:
+        self.database = database
+        self.objects = objects
+        self.settings = settings
+        self.held = held
+        self.erase = erase
+
+    def sweep(self, now: datetime | None = None) -> Swept:
+        """End what is due at ``now`` (the present moment where None)."""
+        at = now or utc_now()
+        swept = Swept()
+        swept.evidence = self._end_evidence(at)
+        swept.decisions, swept.items = self._end_decisions(at)
+        swept.cases = self._end_cases(at)
+        swept.orphans = self._end_orphans()
+        swept.unfinished_puts = self.objects.sweep()
+        return swept
+
+    def _end_evidence(self, at: datetime) -> int:
+        ended, last = 0, ""
+        while True:
+            with self.database.begin() as connection:
+                due = connection.execute(
+                    select(evidence.c.id, evidence.c.case_id, evidence.c.state)
+                    .where(
+                        evidence.c.id > last,
+                        or_(
+                            evidence.c.state == "ending",
+                            and_(evidence.c.state == "kept", evidence.c.expires_at <= at),
+                        ),
+                    )
+                    .order_by(evidence.c.id)
+                    .limit(BATCH)
+                ).all()
+                kept = self._held(connection, {row.case_id for row in due})
+                ids = [r.id for r in due if r.state == "ending" or r.case_id not in kept]
+                for row in due:
+                    if row.state == "kept" and row.case_id not in kept:
+                        self._log(connection, row.id, custody.Action.ENDING, "ending")
+            for evidence_id in ids:
+                self._destroy(evidence_id)
+            ended += len(ids)
+            if len(due) < BATCH:
+                return ended
+            last = due[-1].id
+
+    def _destroy(self, evidence_id: str) -> None:
+        with self.database.read() as connection:
+            name = connection.execute(
+                select(evidence.c.object_name).where(evidence.c.id == evidence_id)
+            ).scalar_one()
+        self.objects.delete(name)
+        with self.database.begin() as connection:
+            state = connection.execute(
+                select(evidence.c.state).where(evidence.c.id == evidence_id)
+            ).scalar_one()
+            if state == "ending":  # else another process has just finished it
+                self._log(connection, evidence_id, custody.Action.DESTROYED, "destroyed")
+
+    def _log(
+        self, connection: Connection, evidence_id: str, action: custody.Action, state: str
+    ) -> None:
+        values = {}
+        if action is custody.Action.DESTROYED:
+            values = {"destroyed_at": utc_now(), "facts": None}
+        custody.mark(connection, evidence_id, state, **values)
+        custody.append(
+            connection,
+            evidence_id,
+            action,
+            who="tutela",
+            why="Its retention is over and no hold keeps it.",
+            origin="retention",
+        )
+
+    def _end_decisions(self, at: datetime) -> tuple[int, int]:
+        ended_decisions = ended_items = 0
+        last = datetime.min.replace(tzinfo=at.tzinfo), ""
+        while True:
+            with self.database.begin() as connection:
+                due = connection.execute(
+                    select(
+                        decisions.c.id,
+                        decisions.c.item_id,
+                        decisions.c.case_id,
+                        decisions.c.expires_at,
+                    )
+                    .where(
+                        decisions.c.expires_at <= at,
+                        or_(
+                            decisions.c.expires_at > last[0],
+                            and_(decisions.c.expires_at == last[0], decisions.c.id > last[1]),
+                        ),
+                    )
+                    .order_by(decisions.c.expires_at, decisions.c.id)
+                    .limit(BATCH)
+                ).all()
+                kept = self._held(connection, {row.case_id for row in due})
+                ending = [row for row in due if row.case_id not in kept]
+                if ending:
+                    ids = [row.id for row in ending]
+                    self.erase(connection, ids)
+                    connection.execute(delete(decisions).where(decisions.c.id.in_(ids)))
+                    ended_items += self._end_items(connection, {row.item_id for row in ending})
+                    ended_decisions += len(ids)
+            if len(due) < BATCH:
+                return ended_decisions, ended_items
+            last = due[-1].expires_at, due[-1].id
+
+    def _end_items(self, connection: Connection, ids: Collection[str]) -> int:
+        """Delete those items that no decision rests on any more."""
+        free = list(
+            connection.execute(
+                select(items.c.id).where(
+                    items.c.id.in_(ids), ~exists().where(decisions.c.item_id == items.c.id)
+                )
+            ).scalars()
+        )
+        if free:
+            connection.execute(delete(case_items).where(case_items.c.item_id.in_(free)))
+            connection.execute(delete(items).where(items.c.id.in_(free)))
+        return len(free)
+
+    def _end_cases(self, at: datetime) -> int:
+        """Empty what is left of due cases: the id, purpose and dates stay, persons go."""
+        with self.database.begin() as connection:
+            due = list(
+                connection.execute(
+                    select(cases.c.id).where(
+                        cases.c.expires_at <= at,
+                        cases.c.state != "ended",
+                        ~exists().where(
+                            evidence.c.case_id == cases.c.id, evidence.c.state != "destroyed"
+                        ),
+                    )
+                ).scalars()
+            )
+            kept = self._held(connection, set(due))
+            ending = [case_id for case_id in due if case_id not in kept]
+            for start in range(0, len(ending), BATCH):
+                connection.execute(
+                    update(cases)
+                    .where(cases.c.id.in_(ending[start : start + BATCH]))
+                    .values(
+                        state="ended",
+                        state_at=utc_now(),
+                        state_by="retention",
+                        account_id=None,
+                        facts=None,
+                    )
+                )
+        return len(ending)
+
+    def _end_orphans(self) -> int:
+        """Delete sealed objects that no record has known for as long as records are kept.
+
+        Not sooner: after a database was restored from a backup, the evidence recorded since is
+        without a record, and somebody must have the time to notice.
+        """
+        ended = 0
+        age = timedelta(days=self.settings.uploads.keep_decided_days)
+        for name in orphans(self.database, self.objects, older_than=age):
+            self.objects.delete(name)
+            ended += 1
+        return ended
+
+    def _held(self, connection: Connection, ids: Collection[str | None]) -> set[str | None]:
+        asked = [case_id for case_id in ids if case_id is not None]
+        return set(self.held(connection, asked)) if asked else set()
