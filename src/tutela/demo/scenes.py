@@ -15,7 +15,9 @@ from PIL import Image, ImageDraw, ImageFilter, ImageOps
 Plane = NDArray[np.float32]
 
 
-def _noise(rng: np.random.Generator, height: int, width: int, octaves: int, falloff: float) -> Plane:
+def _noise(
+    rng: np.random.Generator, height: int, width: int, octaves: int, falloff: float
+) -> Plane:
     """Fractal noise between 0 and 1, shape (height, width)."""
     total = np.zeros((height, width), np.float32)
     strength = 1.0
@@ -49,7 +51,9 @@ def _mix(low: NDArray[np.float32], high: NDArray[np.float32], share: Plane) -> N
 def _sky(rng: np.random.Generator, height: int, width: int) -> NDArray[np.float32]:
     dusk = rng.random()
     top = np.array([40 + 90 * dusk, 80 + 60 * rng.random(), 150 + 70 * rng.random()], np.float32)
-    low = np.array([200 + 50 * rng.random(), 160 + 60 * (1 - dusk), 130 + 90 * (1 - dusk)], np.float32)
+    low = np.array(
+        [200 + 50 * rng.random(), 160 + 60 * (1 - dusk), 130 + 90 * (1 - dusk)], np.float32
+    )
     down = np.linspace(0, 1, height, dtype=np.float32)[:, None].repeat(width, 1)
     sky = _mix(top, low, down)
     clouds = np.clip((_noise(rng, height, width, 6, 0.55) - 0.45) * 2.6, 0, 1)
@@ -106,7 +110,9 @@ def _trees(rng: np.random.Generator, image: Image.Image, shore: int) -> None:
         for tier in range(5):
             top = foot - tall + tier * tall * 0.16
             half = tall * (0.08 + 0.05 * tier)
-            draw.polygon([(x, top), (x - half, top + tall * 0.3), (x + half, top + tall * 0.3)], shade)
+            draw.polygon(
+                [(x, top), (x - half, top + tall * 0.3), (x + half, top + tall * 0.3)], shade
+            )
 
 
 def jpeg(image: Image.Image, quality: int = 88) -> bytes:
