@@ -11,6 +11,7 @@ from ._spectrum import (
     distance,
     spectrum_from_luma,
     spectrum_from_rgb,
+    turn,
     warm_up,
 )
 
@@ -21,5 +22,6 @@ __all__ = [
     "distance",
     "spectrum_from_luma",
     "spectrum_from_rgb",
+    "turn",
     "warm_up",
 ]

@@ -113,9 +113,7 @@ def _sums_across(source: F32, y: int, window: int, sums: F32) -> None:
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def exact_samples(
-    luma: F32, row_window: int, column_window: int, rows: I64, columns: I64
-) -> F32:
+def exact_samples(luma: F32, row_window: int, column_window: int, rows: I64, columns: I64) -> F32:
     """The 64x64 samples of a float32 luma with sides of 5 or more; overwrites ``luma``.
 
     ``row_window`` is the window along the rows (from the width), ``column_window`` along the

@@ -21,6 +21,9 @@ BITS = SLOTS * SLOTS
 LOWER_MEDIAN = BITS // 2 - 1
 """Rank (from 0) of the value that the reference takes for the median of 256."""
 MAX_QUALITY = 100
+DIHEDRAL_SIGNS = ((0, 0), (2, 1), (3, 0), (1, 1), (1, 0), (2, 0), (0, 1), (3, 1))
+"""For each of ``DIHEDRALS``: which values change sign (see ``_bits_of``), and whether rows and
+columns are exchanged. Turning or mirroring a picture does no more to its DCT."""
 QUALITY_STEP = 90
 """The reference's scale: quality is the sum of gradients over 90."""
 
@@ -139,16 +142,16 @@ def quality_of(samples: F32, slack: float) -> int:
     more = np.float32(slack)
     total = 0
     for i in range(SIDE - 1):
-        row = np.int32(0)
+        row = 0
         for j in range(SIDE):
             step = abs((samples[i, j] - samples[i + 1, j]) * np.float32(100) / np.float32(255))
-            row += np.int32(max(step + more, np.float32(0)))
+            row += int(np.int32(max(step + more, np.float32(0))))
         total += row
     for i in range(SIDE):
-        row = np.int32(0)
+        row = 0
         for j in range(SIDE - 1):
             step = abs((samples[i, j] - samples[i, j + 1]) * np.float32(100) / np.float32(255))
-            row += np.int32(max(step + more, np.float32(0)))
+            row += int(np.int32(max(step + more, np.float32(0))))
         total += row
     return min(total // QUALITY_STEP, MAX_QUALITY)
 
@@ -175,7 +178,7 @@ def _rank(values: F32, rank: int) -> float:
             low = i
         else:
             break
-    return values[rank]
+    return float(values[rank])
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -197,14 +200,14 @@ def _bits_of(dct: F32, flip: int, transpose: bool, out: U8, scratch: F32) -> flo
     values = scratch[BITS:]
     values[:] = scratch[:BITS]
     median = _rank(values, LOWER_MEDIAN)
-    above = np.float32(np.inf)
+    above = np.inf
     count = 0
     out[:] = 0
     for i in range(SLOTS):
         for j in range(SLOTS):
             value = scratch[i * SLOTS + j]
             if value > median:
-                above = min(above, value)
+                above = min(above, float(value))
                 count += 1
                 bit = j * SLOTS + i if transpose else i * SLOTS + j
                 out[(BITS - 1 - bit) >> 3] |= np.uint8(1 << (bit & 7))
@@ -224,16 +227,6 @@ def dihedral_bits(dct: F32, out: U8) -> float:
     scratch = np.empty(2 * BITS, np.float32)
     gap = np.inf
     for index in range(8):
-        # "", 90, 180, 270, flip (rows), mirror (columns), transpose, transverse
-        if index == 0 or index == 6:
-            flip = 0
-        elif index == 1 or index == 5:
-            flip = 2
-        elif index == 2 or index == 7:
-            flip = 3
-        else:
-            flip = 1
-        transpose = index == 1 or index == 3 or index >= 6
-        gap = min(gap, _bits_of(dct, flip, transpose, out[index], scratch))
+        flip, transpose = DIHEDRAL_SIGNS[index]
+        gap = min(gap, _bits_of(dct, flip, transpose == 1, out[index], scratch))
     return gap
-

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -45,7 +46,7 @@ def rounding_bound(width: int, height: int) -> float:
     The reference keeps running sums in single precision, whose error grows with the number of
     steps; this is over the largest distance met in photos, noise, charts and stripes (0.015).
     """
-    return 4e-3 + 3e-4 * float(max(width, height)) ** 0.5
+    return 4e-3 + 3e-4 * math.sqrt(max(width, height))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -71,7 +72,9 @@ class Spectrum:
         if not self.hashable:
             return Pdq(bytes(PDQ_BYTES), 0)
         out = np.empty(PDQ_BYTES, np.uint8)
-        _kernels.plain_bits(self.dct, out)
+        gap = _kernels.plain_bits(self.dct, out)
+        if self.again is not None and gap < self.gap:
+            return self.again().pdq()
         return Pdq(out.tobytes(), self.quality)
 
     def dihedral(self) -> dict[str, bytes]:
@@ -83,9 +86,39 @@ class Spectrum:
         if self.again is not None and gap < self.gap:
             return self.again().dihedral()
         data = out.tobytes()
-        return {
-            name: data[k * PDQ_BYTES : (k + 1) * PDQ_BYTES] for k, name in enumerate(DIHEDRALS)
-        }
+        return {name: data[k * PDQ_BYTES : (k + 1) * PDQ_BYTES] for k, name in enumerate(DIHEDRALS)}
+
+    def turned(self, dihedral: str) -> Spectrum:
+        """The spectrum of the picture after one of ``DIHEDRALS``, without touching a pixel."""
+        if not dihedral or not self.hashable:
+            return self
+        flip, transpose = _kernels.DIHEDRAL_SIGNS[DIHEDRALS.index(dihedral)]
+        signs = np.ones((SLOTS, SLOTS), np.float32)
+        if flip == 1:
+            signs[0::2] = -1
+        elif flip == 2:
+            signs[:, 0::2] = -1
+        elif flip == 3:
+            signs[0::2, 1::2] = signs[1::2, 0::2] = -1
+        dct = self.dct * signs
+        source = self.again
+        return Spectrum(
+            np.ascontiguousarray(dct.T) if transpose else dct,
+            self.quality,
+            np.ascontiguousarray(turn(self.samples, dihedral)),
+            gap=self.gap,
+            again=None if source is None else lambda: source().turned(dihedral),
+        )
+
+
+def turn(plane: NDArray[Any], dihedral: str) -> NDArray[Any]:
+    """A plane (HxW or HxWxC) after one of ``DIHEDRALS``, as a view of the same memory."""
+    if dihedral in {"transpose", "transverse"}:
+        plane = plane.swapaxes(0, 1)
+        return plane if dihedral == "transpose" else plane[::-1, ::-1]
+    if dihedral.startswith("rotate-"):
+        return np.rot90(plane, int(dihedral.removeprefix("rotate-")) // 90)
+    return {"": plane, "flip": plane[::-1], "mirror": plane[:, ::-1]}[dihedral]
 
 
 def spectrum_from_luma(luma: NDArray[Any], *, exact: bool = False) -> Spectrum:
@@ -97,7 +130,7 @@ def spectrum_from_luma(luma: NDArray[Any], *, exact: bool = False) -> Spectrum:
     height, width = luma.shape
     if height < MIN_SIDE or width < MIN_SIDE:
         return _too_small()
-    if luma.dtype != np.uint8 and luma.dtype != np.float32:
+    if luma.dtype not in (np.uint8, np.float32):
         luma = luma.astype(np.float32)
     plane = np.ascontiguousarray(luma)
     samples = _kernels.samples_from_luma(plane, *tent_band(height), *tent_band(width))

@@ -28,11 +28,11 @@ class Band(NamedTuple):
 
     Sample ``k`` is the sum over ``t`` of ``taps[t, k]`` times pixel ``start[k] + t``. ``start`` is
     64 int64; ``taps`` is T x 64 float32, zero where a tent is shorter than T (there ``start + t``
-    may run up to T past the end); ``count`` is each tent's own length, 64 int64.
+    may run up to T past the end); ``length`` is each tent's own length, 64 int64.
     """
 
     start: NDArray[np.int64]
-    count: NDArray[np.int64]
+    length: NDArray[np.int64]
     taps: NDArray[np.float32]
 
 
@@ -71,19 +71,20 @@ def tent_band(n: int) -> Band:
         row = np.cumsum(steps[:-1]) * mean[centre]
         start[k] = left
         rows.append(row)
-    count = np.array([len(row) for row in rows])
-    taps = np.zeros((int(count.max()), SIDE), np.float32)
+    length = np.array([len(row) for row in rows])
+    taps = np.zeros((int(length.max()), SIDE), np.float32)
     for k, row in enumerate(rows):
         taps[: len(row), k] = row
-    for array in (start, count, taps):
+    for array in (start, length, taps):
         array.setflags(write=False)
-    return Band(start, count, taps)
+    return Band(start, length, taps)
 
 
 def _dct_matrix() -> NDArray[np.float32]:
     rows, columns = np.arange(1, SLOTS + 1)[:, None], np.arange(SIDE)[None, :]
     scale = np.float64(np.float32(np.sqrt(2.0 / SIDE)))
-    matrix = (scale * np.cos((np.pi / 2.0 / SIDE) * rows * (2 * columns + 1))).astype(np.float32)
+    angles = (np.pi / 2.0 / SIDE) * rows * (2 * columns + 1)
+    matrix: NDArray[np.float32] = (scale * np.cos(angles)).astype(np.float32)
     matrix.setflags(write=False)
     return matrix
 
