@@ -18,7 +18,7 @@ from tutela.cases import custody
 from tutela.cases.check import orphans
 from tutela.core import Outcome, utc_now
 from tutela.settings import Settings
-from tutela.store import Database, Objects
+from tutela.store import Database, Objects, Outbox
 from tutela.store.tables.cases import case_items, cases
 from tutela.store.tables.decisions import decisions, items
 from tutela.store.tables.evidence import evidence
@@ -43,6 +43,7 @@ class Swept:
     evidence: int = 0
     cases: int = 0
     orphans: int = 0
+    events: int = 0
     unfinished_puts: int = 0
 
 
@@ -92,8 +93,13 @@ class Retention:
         swept.decisions, swept.items = self._end_decisions(at)
         swept.cases = self._end_cases(at)
         swept.orphans = self._end_orphans()
+        swept.events = Outbox(self.database).purge(at - self._event_age())
         swept.unfinished_puts = self.objects.sweep()
         return swept
+
+    def _event_age(self) -> timedelta:
+        """How long events are kept: as allowed uploads, and no shorter than they are retried."""
+        return max(timedelta(days=self.settings.uploads.keep_days), timedelta(days=7))
 
     def _end_evidence(self, at: datetime) -> int:
         ended, last = 0, ""
