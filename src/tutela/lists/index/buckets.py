@@ -1,0 +1,170 @@
+"""Buckets: hashes laid out for the searching kernel, in memory or on their way into a file.
+
+One counting sort per word of 16 bits. All of it streams: the first word's order is the order of
+the hashes themselves, the other fifteen are sorted from columns cut out of it, so that building
+needs a few bytes per signal besides what it makes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from numba import njit
+
+from .native import LANES
+from .search import BOUNDS, WORDS
+
+U8 = npt.NDArray[np.uint8]
+U16 = npt.NDArray[np.uint16]
+U32 = npt.NDArray[np.uint32]
+U64 = npt.NDArray[np.uint64]
+I64 = npt.NDArray[np.int64]
+
+MOST_SIGNALS = 2**32 - 1
+"""Bucket bounds are 32 bits wide."""
+PACK_PADDING = 8
+"""Bytes after packed ids, so that the last one may be read as a whole word."""
+
+
+def id_bits(count: int) -> int:
+    """Bits that one id (0 … count - 1) takes."""
+    return max(1, (count - 1).bit_length())
+
+
+def id_stride(count: int) -> int:
+    """Bytes of one word's packed ids, padding included, a multiple of 8."""
+    return (count * id_bits(count) + 7) // 8 // 8 * 8 + 8 + PACK_PADDING
+
+
+@njit(cache=True, nogil=True)
+def _bounds_of(column: Any, bounds: Any) -> None:
+    bounds[:] = 0
+    for k in range(column.shape[0]):
+        bounds[np.int64(column[k]) + 1] += np.uint32(1)
+    for value in range(1, BOUNDS):
+        bounds[value] += bounds[value - 1]
+
+
+@njit(cache=True, nogil=True)
+def _order_by(column: Any, bounds: Any, order: Any) -> None:
+    cursor = bounds[:-1].copy()
+    for k in range(column.shape[0]):
+        key = np.int64(column[k])
+        order[cursor[key]] = k
+        cursor[key] += np.uint32(1)
+
+
+@njit(cache=True, nogil=True)
+def _fill(column: Any, following: Any, bounds: Any, ids: Any, next_words: Any) -> None:
+    cursor = bounds[:-1].copy()
+    for k in range(column.shape[0]):
+        key = np.int64(column[k])
+        at = cursor[key]
+        ids[at] = k
+        next_words[at] = following[k]
+        cursor[key] = at + np.uint32(1)
+
+
+@njit(cache=True, nogil=True)
+def _pack(ids: Any, bits: int, out: Any) -> None:
+    """Ids, ``bits`` each, lowest bit first, into 64-bit words."""
+    held = np.uint64(0)
+    used = 0
+    at = 0
+    for k in range(ids.shape[0]):
+        value = np.uint64(ids[k])
+        held |= value << np.uint64(used)
+        used += bits
+        if used >= 64:
+            out[at] = held
+            at += 1
+            used -= 64
+            held = value >> np.uint64(bits - used) if used > 0 else np.uint64(0)
+    while at < out.shape[0]:
+        out[at] = held
+        held = np.uint64(0)
+        at += 1
+
+
+@njit(cache=True, nogil=True)
+def _gather(source: Any, order: Any, out: Any) -> None:
+    for k in range(order.shape[0]):
+        out[k] = source[order[k]]
+
+
+@njit(cache=True, nogil=True)
+def _gather_rows(source: Any, order: Any, out: Any) -> None:
+    for k in range(order.shape[0]):
+        at = np.int64(order[k])
+        for part in range(4):
+            out[k, part] = source[at, part]
+
+
+@njit(cache=True, nogil=True)
+def _cut(words: Any, word: int, out: Any) -> None:
+    for k in range(words.shape[0]):
+        out[k] = words[k, word]
+
+
+@dataclass(frozen=True, slots=True)
+class Buckets:
+    """One word's buckets: ``bounds`` uint32 (65,537), ``next_words`` uint16 (n), ``packed`` ids
+    uint64 (empty for the first word, whose ids are the positions themselves)."""
+
+    bounds: U32
+    next_words: U16
+    packed: U64
+
+
+def first_order(hashes: U64) -> U32:
+    """The order that sorts hashes (uint64 ``(n, 4)``) by their first word, stable."""
+    column = np.empty(len(hashes), np.uint16)
+    _cut(hashes.view(np.uint16), 0, column)
+    bounds = np.empty(BOUNDS, np.uint32)
+    order = np.empty(len(hashes), np.uint32)
+    _bounds_of(column, bounds)
+    _order_by(column, bounds, order)
+    return order
+
+
+def gather_hashes(hashes: U64, order: U32, out: U64) -> None:
+    """``out[k] = hashes[order[k]]``, four words each."""
+    _gather_rows(hashes, order, out)
+
+
+def gather_refs(refs: I64, order: U32, out: I64) -> None:
+    """``out[k] = refs[order[k]]``."""
+    _gather(refs, order, out)
+
+
+def buckets_of(hashes: U64) -> Iterator[Buckets]:
+    """The sixteen words' buckets of hashes that are sorted by their first word, one at a time.
+
+    The arrays are used again for the next word: take what you need before going on.
+    """
+    count = len(hashes)
+    words = hashes.view(np.uint16)
+    column, following = np.empty(count, np.uint16), np.empty(count, np.uint16)
+    bounds, next_words = np.empty(BOUNDS, np.uint32), np.empty(count, np.uint16)
+    ids = np.empty(count, np.uint32)
+    packed = np.empty(id_stride(count) // 8, np.uint64)
+    _cut(words, 0, column)
+    for word in range(WORDS):
+        _cut(words, (word + 1) % WORDS, following)
+        _bounds_of(column, bounds)
+        if word == 0:
+            yield Buckets(bounds, following, packed[:0])
+        else:
+            _fill(column, following, bounds, ids, next_words)
+            _pack(ids, id_bits(count), packed)
+            yield Buckets(bounds, next_words, packed)
+        column, following = following, column
+
+
+def padded(count: int) -> int:
+    """Words of the ``next_words`` of all sixteen, with room for the last comparison."""
+    return WORDS * count + LANES

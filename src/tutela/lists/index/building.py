@@ -1,0 +1,238 @@
+"""Building a snapshot: memory-frugal, safe to interrupt, able to stay out of the way."""
+
+from __future__ import annotations
+
+import mmap
+import os
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tutela.core import HashType
+from tutela.core.hashes import PDQ_BYTES
+from tutela.errors import InvalidHash, StorageFull
+
+from .buckets import (
+    I64,
+    MOST_SIGNALS,
+    U8,
+    U64,
+    buckets_of,
+    first_order,
+    gather_hashes,
+    gather_refs,
+    id_stride,
+    padded,
+)
+from .checksum import xxh64
+from .digests import directory_bits, order_digests
+from .search import BOUNDS, WORDS
+from .snapshot import PAGE, block_sums, write_header
+
+_CHUNK = 1 << 18
+"""Hashes sorted and written at a time (8 MiB)."""
+_FULL = {28, 122}
+"""ENOSPC and EDQUOT."""
+
+Digested = Mapping[HashType, tuple[U8, I64]]
+
+
+class _Sections:
+    """Where each section goes, and how it gets there."""
+
+    def __init__(self, file: int, breathe: Any) -> None:
+        self.file = file
+        self.places: dict[str, tuple[int, int]] = {}
+        self.end = PAGE
+        self.breathe = breathe
+
+    def add(self, name: str, length: int) -> None:
+        self.places[name] = (self.end, length)
+        self.end += -(-length // PAGE) * PAGE
+
+    def write(self, name: str, at: int, array: Any) -> None:
+        """Write ``array`` at byte ``at`` of a section."""
+        view = memoryview(array).cast("B") if array.size else memoryview(b"")
+        start, length = self.places[name]
+        if at + len(view) > length:
+            raise ValueError(f"section {name} is too short")
+        while view:
+            written = os.pwrite(self.file, view[: 32 << 20], start + at)
+            at += written
+            view = view[written:]
+            self.breathe()
+
+
+def _breather(pace: float) -> Any:
+    """A function to call now and then: sleeps so that only ``pace`` of the time is worked."""
+    since = time.perf_counter()
+
+    def breathe() -> None:
+        nonlocal since
+        if pace < 1:
+            time.sleep((time.perf_counter() - since) * (1 - pace) / pace)
+            since = time.perf_counter()
+
+    return breathe
+
+
+def _checked(pdq: U8, refs: I64, digests: Digested) -> None:
+    if pdq.ndim != 2 or pdq.shape[1] != PDQ_BYTES or len(pdq) != len(refs):
+        raise InvalidHash("PDQ hashes are 32 bytes each, with one ref for each.")
+    for kind, (values, owners) in digests.items():
+        if values.ndim != 2 or values.shape[1] != kind.digest_bytes or len(values) != len(owners):
+            raise InvalidHash(f"{kind.value} digests have the wrong length or number of refs.")
+    if max([len(pdq), *(len(v) for v, _ in digests.values())]) > MOST_SIGNALS:
+        raise InvalidHash("A snapshot holds at most 4,294,967,295 hashes of a type.")
+
+
+@contextmanager
+def _beside(path: Path) -> Iterator[tuple[int, Path]]:
+    """A new file in the same folder that becomes ``path`` if all goes well, and goes if not."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    building = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}.building")
+    file = os.open(building, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    try:
+        yield file, building
+        os.fsync(file)
+        os.replace(building, path)
+        folder = os.open(path.parent, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+    except OSError as error:
+        if error.errno in _FULL:
+            raise StorageFull(
+                "There is no room for the index snapshot.",
+                kept="The snapshot in force stays in force.",
+                next_step="Free some space; the snapshot is built again by itself.",
+            ) from error
+        raise
+    finally:
+        os.close(file)
+        with suppress(FileNotFoundError):
+            os.unlink(building)
+
+
+def _near(sections: _Sections, pdq: U8, refs: I64) -> None:
+    count = len(refs)
+    hashes: U64 = np.ascontiguousarray(pdq).view(np.uint64)
+    order = first_order(hashes)
+    chunk, owners = np.empty((_CHUNK, 4), np.uint64), np.empty(_CHUNK, np.int64)
+    for at in range(0, count, _CHUNK):
+        part = order[at : at + _CHUNK]
+        gather_hashes(hashes, part, chunk)
+        gather_refs(refs, part, owners)
+        sections.write("near.hashes", at * PDQ_BYTES, chunk[: len(part)])
+        sections.write("near.refs", at * 8, owners[: len(part)])
+    del order
+    start, length = sections.places["near.hashes"]
+    with mmap.mmap(sections.file, start + length, mmap.MAP_SHARED, mmap.PROT_READ) as mapped:
+        ordered = np.frombuffer(mapped, np.uint64, count * 4, start).reshape(count, 4)
+        stride = id_stride(count)
+        for word, made in enumerate(buckets_of(ordered)):
+            sections.write("near.bounds", word * BOUNDS * 4, made.bounds)
+            sections.write("near.next", word * count * 2, made.next_words)
+            if word > 0:
+                sections.write("near.ids", (word - 1) * stride, made.packed)
+        del ordered
+
+
+def _digests(sections: _Sections, digests: Digested) -> dict[str, int]:
+    bits = {}
+    for kind, (values, refs) in digests.items():
+        plan = order_digests(values)
+        length = values.shape[1]
+        for at in range(0, len(refs), _CHUNK):
+            part = plan.order[at : at + _CHUNK]
+            sections.write(f"{kind.value}.values", at * length, values[part])
+            sections.write(f"{kind.value}.refs", at * 8, refs[part])
+        sections.write(f"{kind.value}.directory", 0, plan.directory)
+        bits[kind.value] = plan.bits
+    return bits
+
+
+def _build(path: Path, pdq: U8, refs: I64, digests: Digested, seq: int, pace: float) -> None:
+    count = len(refs)
+    with _beside(path) as (file, _):
+        sections = _Sections(file, _breather(pace))
+        sections.add("near.hashes", count * PDQ_BYTES)
+        sections.add("near.refs", count * 8)
+        if count:
+            sections.add("near.bounds", WORDS * BOUNDS * 4)
+            sections.add("near.next", padded(count) * 2)
+            sections.add("near.ids", (WORDS - 1) * id_stride(count))
+        for kind, (values, owners) in digests.items():
+            sections.add(f"{kind.value}.values", values.size)
+            sections.add(f"{kind.value}.refs", len(owners) * 8)
+            entries = 2 ** directory_bits(len(owners)) + 1
+            sections.add(f"{kind.value}.directory", entries * 4)
+        os.truncate(file, sections.end)
+        if count:
+            _near(sections, pdq, refs)
+        bits = _digests(sections, digests)
+        sums_at = sections.end
+        with mmap.mmap(file, sums_at, mmap.MAP_SHARED, mmap.PROT_READ) as mapped:
+            data = np.frombuffer(mapped, np.uint8, offset=PAGE)
+            sums = block_sums(data)
+            del data
+        os.pwrite(file, sums.tobytes(), sums_at)
+        write_header(
+            file,
+            {
+                "seq": seq,
+                "bytes": sums_at + sums.nbytes,
+                "sections": sections.places,
+                "digests": bits,
+                "sums": sums_at,
+                "sums_sum": xxh64(sums.view(np.uint8)),
+            },
+        )
+
+
+def build_snapshot(
+    path: Path | str,
+    *,
+    pdq: U8,
+    pdq_refs: I64,
+    digests: Digested,
+    seq: int,
+    pace: float = 1.0,
+) -> None:
+    """Write a snapshot of these hashes at ``path``, atomically.
+
+    ``pdq`` is uint8 ``(n, 32)`` (pictures and video frames alike), ``pdq_refs`` int64 ``(n,)``;
+    ``digests`` maps a digest type to uint8 ``(n, length)`` and int64 ``(n,)``; ``seq`` is the last
+    change they include. Memory-mapped arrays will do. About 12 bytes a hash are needed besides.
+
+    With ``pace`` below 1 it works in a thread of the lowest priority and only that share of the
+    time, so that look-ups on the same machine keep their speed.
+
+    Raises ``InvalidHash`` (shapes), ``StorageFull``; a file that was there stays until the last.
+    """
+    _checked(pdq, pdq_refs, digests)
+    target = Path(path)
+    if pace >= 1:
+        _build(target, pdq, pdq_refs, digests, seq, pace)
+        return
+    failed: list[BaseException] = []
+
+    def work() -> None:
+        try:
+            with suppress(OSError, AttributeError):
+                os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 19)
+            _build(target, pdq, pdq_refs, digests, seq, pace)
+        except BaseException as error:  # carried to the caller, whatever it is
+            failed.append(error)
+
+    thread = threading.Thread(target=work, name="snapshot-build", daemon=True)
+    thread.start()
+    thread.join()
+    if failed:
+        raise failed[0]
