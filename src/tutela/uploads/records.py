@@ -1,0 +1,162 @@
+"""Decisions read back: for a repeated request, for ``GET /v1/decisions`` and for follow-ups."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+from sqlalchemy import Connection, RowMapping, select
+
+from tutela.core import Decision, Finding, Outcome, as_plain
+from tutela.errors import IdempotencyConflict, NotFound
+from tutela.store.tables.decisions import decisions, items
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asker:
+    """Who asks: the API key's id (empty for local entrances), and what makes a request the same
+    one again: the idempotency key and ``request_digest``, SHA-256 over content and facts."""
+
+    key_id: str = ""
+    idempotency_key: str | None = None
+    request_digest: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DecisionRecord:
+    """A decision with what surrounds it: its item's facts, and the decisions before and after."""
+
+    decision: Decision
+    key_id: str
+    item: dict[str, Any]
+    supersedes: str | None
+    superseded_by: str | None
+    ledger_entry: str | None
+
+
+def remembered(connection: Connection, asker: Asker) -> Decision | None:
+    """The decision already made for this request. Raises ``IdempotencyConflict`` where the same
+    idempotency key came with other content."""
+    if asker.idempotency_key is None:
+        return None
+    row = (
+        connection.execute(
+            select(decisions).where(
+                decisions.c.key_id == asker.key_id,
+                decisions.c.idempotency_key == asker.idempotency_key,
+            )
+        )
+        .mappings()
+        .first()
+    )
+    if row is None:
+        return None
+    if row["request_digest"] != asker.request_digest:
+        raise IdempotencyConflict(
+            "This idempotency key was used before with other content or facts.",
+            kept="The earlier decision stands.",
+            next_step="Use a fresh idempotency key for a different upload.",
+        )
+    return decision_from(row, repeated=True)
+
+
+def read_decision(connection: Connection, decision_id: str) -> DecisionRecord:
+    """One decision. Raises ``NotFound``."""
+    row = (
+        connection.execute(select(decisions).where(decisions.c.id == decision_id))
+        .mappings()
+        .first()
+    )
+    if row is None:
+        raise not_found()
+    item = connection.execute(select(items).where(items.c.id == row["item_id"])).mappings().one()
+    following = connection.execute(
+        select(decisions.c.id)
+        .where(decisions.c.supersedes == decision_id)
+        .order_by(decisions.c.at.desc(), decisions.c.id.desc())
+        .limit(1)
+    ).scalar()
+    return DecisionRecord(
+        decision=decision_from(row),
+        key_id=row["key_id"],
+        item=item_facts(item),
+        supersedes=row["supersedes"],
+        superseded_by=following,
+        ledger_entry=row["ledger_entry"],
+    )
+
+
+def not_found() -> NotFound:
+    """The same words for a decision that never was and for one that is none of the asker's."""
+    return NotFound("There is no such decision.", next_step="Check the id.")
+
+
+def decision_from(row: RowMapping, *, repeated: bool = False) -> Decision:
+    """A decision out of its row."""
+    return Decision(
+        id=row["id"],
+        item_id=row["item_id"],
+        outcome=Outcome(row["outcome"]),
+        rule=row["rule"],
+        policy_version=row["policy_version"],
+        at=row["at"],
+        findings=tuple(msgspec.convert(row["findings"] or [], list[Finding])),
+        reasons=tuple(row["reasons"] or ()),
+        opaque_reason=row["opaque_reason"],
+        deferred=row["deferred"],
+        case_id=row["case_id"],
+        evidence_id=row["evidence_id"],
+        protecting=row["protecting"],
+        would=tuple((name, Outcome(outcome)) for name, outcome in row["would"] or ()),
+        milliseconds=dict(row["timings"] or {}),
+        repeated=repeated,
+    )
+
+
+def item_facts(row: RowMapping) -> dict[str, Any]:
+    """An item's facts that may be shown to who may see decisions; no hashes."""
+    names = ("id", "kind", "entrance", "surface", "account_id", "size", "media_kind", "format")
+    facts = {name: row[name] for name in names}
+    facts["received_at"] = row["received_at"]
+    return facts
+
+
+def answer(decision: Decision, *, detail: bool) -> dict[str, Any]:
+    """What an entrance answers. Without ``detail`` nothing tells which list, rule or threshold
+    fired (invariant 8)."""
+    said: dict[str, Any] = {
+        "decision_id": decision.id,
+        "outcome": decision.outcome.value,
+        "case_id": decision.case_id,
+        "reason": decision.opaque_reason,
+        "deferred": decision.deferred,
+        "protecting": decision.protecting,
+        "repeated": decision.repeated,
+        "milliseconds": decision.milliseconds,
+    }
+    if detail:
+        said["findings"] = [plain_finding(finding) for finding in decision.findings]
+        said["detail"] = {
+            "rule": decision.rule,
+            "policy_version": decision.policy_version,
+            "reasons": list(decision.reasons),
+            "would": as_plain(dict(decision.would)),
+            "evidence_id": decision.evidence_id,
+            "at": as_plain(decision.at),
+        }
+    else:
+        said["milliseconds"] = {
+            name: spent for name, spent in decision.milliseconds.items() if name in OPEN_TIMINGS
+        }
+    return said
+
+
+OPEN_TIMINGS = ("receive", "total")
+"""Timings told to every key. Finer ones would tell a match from a miss, a near one from a far."""
+
+
+def plain_finding(finding: Finding) -> dict[str, Any]:
+    """A finding as JSON-ready data without its empty members."""
+    plain: dict[str, Any] = as_plain(finding)
+    return {name: value for name, value in plain.items() if value is not None and value != ""}
