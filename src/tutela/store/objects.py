@@ -76,6 +76,7 @@ class Objects:
     """
 
     def __init__(self, settings: Settings) -> None:
+        self.settings = settings
         url = settings.store.objects_url
         self.is_local = not url
         self._store: _Folder | _Bucket
