@@ -19,8 +19,9 @@ from tutela.errors import IndexUnavailable
 from tutela.hashing.source import Source
 from tutela.lists.matching import HashQuery
 from tutela.policy import Context, Policy
-from tutela.uploads.act import Act, Plan
+from tutela.uploads.act import Act
 from tutela.uploads.gate import Examined, UploadGate
+from tutela.uploads.plan import Plan
 from tutela.uploads.records import Asker
 
 

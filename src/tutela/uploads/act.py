@@ -6,132 +6,34 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import Any, Protocol
 
-import msgspec
 from sqlalchemy import Connection, insert, update
 
-from tutela.cases import Sealed, keep_until
+from tutela.cases import Vault, keep_until
 from tutela.core import (
     Decision,
-    EffectKind,
-    Item,
-    Media,
     Outcome,
     Purpose,
-    Ruling,
     as_plain,
-    new_id,
 )
 from tutela.errors import Conflict, DecoderUnavailable, TutelaError
 from tutela.hashing.source import Source
-from tutela.lists.matching import HashQuery
-from tutela.policy import Context
 from tutela.settings import Settings
-from tutela.store import Database, Writer
+from tutela.store import Database, Outbox, Writer
 from tutela.store.tables.cases import case_items, cases
 from tutela.store.tables.decisions import decisions, items
 from tutela.store.tables.uploads import deferred_uploads
-from tutela.transparency import LedgerEntry
+from tutela.transparency import Ledger
 
-from .gate import Examined
+from .plan import CaseDraft, Plan, cases_of, with_cases
 from .records import Asker, remembered
+from .rows import case_row, check_record, decision_row, event, item_row, seen
+from .spool import Spool
 
-MAX_PICTURES_KEPT = 64
-"""Picture hashes kept in an item's record; a long animation or archive has more."""
 OUTBOX_KIND = "decision.made"
-
-
-class Vault(Protocol):
-    """What acting needs of ``cases.Vault``."""
-
-    async def seal(
-        self, source: Source, *, facts: dict[str, Any] | None = None, sha256: bytes | None = None
-    ) -> Sealed:
-        """Seal bytes durably."""
-        ...
-
-    def record(
-        self,
-        connection: Connection,
-        sealed: Sealed,
-        case_id: str | None,
-        *,
-        item_id: str | None = None,
-        expires_at: datetime | None = None,
-        who: str = ...,
-        why: str = ...,
-        origin: str = ...,
-    ) -> bytes:
-        """Write what was sealed; the head of its custody chain."""
-        ...
-
-    def discard(self, sealed: Sealed) -> None:
-        """Delete what was sealed in vain."""
-        ...
-
-
-class Parking(Protocol):
-    """What acting needs of ``uploads.spool.Spool``."""
-
-    def park(self, source: Source) -> str:
-        """Keep bytes encrypted for a later examination."""
-        ...
-
-    def drop(self, name: str) -> None:
-        """Destroy them."""
-        ...
-
-
-class Ledger(Protocol):
-    """What acting needs of ``transparency.ledger.Ledger``."""
-
-    def append(
-        self, conn: Connection, kind: str, record: Mapping[str, Any], *, subject: str | None = None
-    ) -> LedgerEntry:
-        """Commit to a record in the caller's transaction."""
-        ...
-
-    def append_decision(self, conn: Connection, row: Mapping[str, Any]) -> LedgerEntry:
-        """Commit to a decision's row in the caller's transaction."""
-        ...
-
-
-class Outbox(Protocol):
-    """What acting needs of ``store.Outbox``."""
-
-    def enqueue(self, connection: Connection, kind: str, payload: dict[str, Any]) -> Any:
-        """Queue an event in the caller's transaction."""
-        ...
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CaseDraft:
-    """A case about to be opened, for one purpose, with the evidence sealed for it."""
-
-    id: str
-    purpose: Purpose
-    queue: str | None = None
-    sealed: Sealed | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
-    """Everything that one transaction will write for one item."""
-
-    item: Item
-    examined: Examined
-    ruling: Ruling
-    context: Context
-    asker: Asker
-    decision: Decision
-    cases: tuple[CaseDraft, ...] = ()
-    parked: str | None = None
-    follows: str | None = None
-    query: HashQuery | None = None
 
 
 class Act:
@@ -143,7 +45,7 @@ class Act:
         database: Database,
         writer: Writer,
         vault: Vault,
-        parking: Parking,
+        parking: Spool,
         ledger: Ledger,
         outbox: Outbox,
         settings: Settings,
@@ -183,7 +85,7 @@ class Act:
                 if plan.ruling.outcome is Outcome.ALLOW:
                     ready.append(plan)
                     continue
-                with Source.from_bytes(_check_record(plan)) as source:
+                with Source.from_bytes(check_record(plan)) as source:
                     ready.append(await self._prepare(plan, source))
             await self._writer.submit(lambda connection: self.write(connection, ready))
         except BaseException:
@@ -214,9 +116,9 @@ class Act:
         ruling = plan.ruling
         if ruling.deferred:
             return await self._park(plan, source)
-        wanted = _cases_of(ruling)
+        wanted = cases_of(ruling)
         if source is None or not wanted:
-            return _with_cases(plan, wanted)
+            return with_cases(plan, wanted)
         sealed: list[CaseDraft] = []
         try:
             for draft in wanted:
@@ -225,7 +127,7 @@ class Act:
             for draft in sealed:
                 await asyncio.shield(self._discard(draft))
             raise
-        return _with_cases(plan, sealed)
+        return with_cases(plan, sealed)
 
     async def _seal(self, plan: Plan, draft: CaseDraft, source: Source) -> CaseDraft:
         media = plan.examined.media
@@ -259,16 +161,20 @@ class Act:
 
     def write(self, connection: Connection, plans: Sequence[Plan]) -> None:
         """The one transaction. Called inside it; commits nothing itself."""
-        fresh = [self._item_row(plan) for plan in plans if plan.follows is None]
+        fresh = [item_row(plan, self._expires(plan)) for plan in plans if plan.follows is None]
         if fresh:
             connection.execute(insert(items), fresh)
         for plan in plans:
             if plan.follows is not None:
-                self._update_item(connection, plan)
+                connection.execute(
+                    update(items)
+                    .where(items.c.id == plan.item.id)
+                    .values(**seen(plan, self._expires(plan)))
+                )
         rows = []
         for plan in plans:
             self._write_cases(connection, plan)
-            row = self._decision_row(plan)
+            row = decision_row(plan, self._expires(plan))
             row["ledger_entry"] = self._ledger.append_decision(connection, row).id
             rows.append(row)
         connection.execute(insert(decisions), rows)
@@ -279,7 +185,7 @@ class Act:
         """Cases, their items and evidence; the head of each custody chain goes to the ledger."""
         decision = plan.decision
         for draft in plan.cases:
-            connection.execute(insert(cases), self._case_row(plan, draft))
+            connection.execute(insert(cases), case_row(plan, draft, self._expires(plan)))
             connection.execute(
                 insert(case_items),
                 {
@@ -308,8 +214,9 @@ class Act:
         decision = plan.decision
         told = decision.outcome is not Outcome.ALLOW or plan.follows is not None
         if told and plan.ruling.purpose is not Purpose.SELFTEST:
-            self._outbox.enqueue(connection, OUTBOX_KIND, _event(plan))
+            self._outbox.enqueue(connection, OUTBOX_KIND, event(plan))
         if plan.ruling.deferred and plan.follows is None:
+            life = self._settings.uploads.deferred_hours
             due = decision.at + timedelta(seconds=self._settings.uploads.deferred_retry_seconds)
             connection.execute(
                 insert(deferred_uploads),
@@ -321,171 +228,12 @@ class Act:
                     "key_id": plan.asker.key_id,
                     "tries": 0,
                     "next_at": due,
-                    "expires_at": decision.at
-                    + timedelta(hours=self._settings.uploads.deferred_hours),
+                    "expires_at": decision.at + timedelta(hours=life),
                 },
             )
 
     def _expires(self, plan: Plan) -> datetime:
         return keep_until(self._settings, plan.decision.outcome, plan.decision.at)
-
-    def _case_row(self, plan: Plan, draft: CaseDraft) -> dict[str, Any]:
-        account = plan.item.account
-        return {
-            "id": draft.id,
-            "purpose": draft.purpose.value,
-            "state": "open",
-            "state_at": plan.decision.at,
-            "state_by": "tutela",
-            "opened_at": plan.decision.at,
-            "severity": plan.ruling.severity,
-            "account_id": account.id if account else None,
-            "facts": {"queue": draft.queue} if draft.queue else None,
-            "expires_at": self._expires(plan),
-        }
-
-    def _item_row(self, plan: Plan) -> dict[str, Any]:
-        item, account = plan.item, plan.item.account
-        return {
-            "id": item.id,
-            "kind": item.kind.value,
-            "received_at": item.received_at,
-            "entrance": item.entrance,
-            "surface": item.surface,
-            "account_id": account.id if account else None,
-            "account": {
-                "age_band": account.age_band.value,
-                "age_source": account.age_source.value,
-                "facts": dict(account.facts),
-            }
-            if account
-            else None,
-            "file_name": item.file_name,
-            "recipients_age_band": item.recipients_age_band.value,
-            "client_time": item.client_time,
-            "client_ip": str(item.client_ip) if item.client_ip else None,
-            "client_port": item.client_port,
-            "facts": dict(item.facts) or None,
-            **self._seen(plan),
-        }
-
-    def _seen(self, plan: Plan) -> dict[str, Any]:
-        """What examining told of an item."""
-        media = plan.examined.media
-        return {
-            "size": media.size if media else None,
-            "media_kind": media.kind.value if media else None,
-            "format": media.format if media else None,
-            "sha256": media.digests.sha256 if media else plan.query and plan.query.sha256,
-            "hashes": _hashes(media) if media else _query_texts(plan.query),
-            "expires_at": self._expires(plan),
-        }
-
-    def _update_item(self, connection: Connection, plan: Plan) -> None:
-        connection.execute(
-            update(items).where(items.c.id == plan.item.id).values(**self._seen(plan))
-        )
-
-    def _decision_row(self, plan: Plan) -> dict[str, Any]:
-        decision, asker = plan.decision, plan.asker
-        first = plan.follows is None
-        return {
-            "id": decision.id,
-            "item_id": decision.item_id,
-            "at": decision.at,
-            "outcome": decision.outcome.value,
-            "rule": decision.rule,
-            "policy_version": decision.policy_version,
-            "reasons": list(decision.reasons) or None,
-            "opaque_reason": decision.opaque_reason,
-            "purpose": plan.ruling.purpose.value if plan.ruling.purpose else None,
-            "severity": plan.ruling.severity,
-            "deferred": decision.deferred,
-            "protecting": decision.protecting,
-            "case_id": decision.case_id,
-            "evidence_id": decision.evidence_id,
-            "supersedes": plan.follows,
-            "key_id": asker.key_id,
-            "idempotency_key": asker.idempotency_key if first else None,
-            "request_digest": asker.request_digest if first else None,
-            "findings": as_plain(decision.findings) or None,
-            "context": plan.context.plain(),
-            "would": as_plain(decision.would) or None,
-            "answer": None,
-            "timings": dict(decision.milliseconds),
-            "expires_at": self._expires(plan),
-        }
-
-
-def _cases_of(ruling: Ruling) -> list[CaseDraft]:
-    """The cases that a ruling opens, one a purpose. A purpose whose evidence is to be sealed has a
-    case; the deciding purpose of a held or blocked match always has both (invariant 1)."""
-    queues: dict[Purpose, str | None] = {}
-    for effect in ruling.effects:
-        if effect.kind in (EffectKind.OPEN_CASE, EffectKind.SEAL_EVIDENCE):
-            purpose = Purpose(effect.facts.get("purpose", Purpose.OWN.value))
-            queues[purpose] = effect.facts.get("queue") or queues.get(purpose)
-    decided = ruling.purpose
-    if ruling.outcome is not Outcome.ALLOW and decided not in (None, Purpose.SELFTEST):
-        assert decided is not None
-        queues = {decided: queues.get(decided)} | queues
-    return [
-        CaseDraft(id=new_id("case"), purpose=purpose, queue=queue)
-        for purpose, queue in queues.items()
-    ]
-
-
-def _with_cases(plan: Plan, drafts: Iterable[CaseDraft]) -> Plan:
-    opened = tuple(drafts)
-    if not opened:
-        return plan
-    main = next((d for d in opened if d.purpose is plan.ruling.purpose), opened[0])
-    evidence = main.sealed.evidence_id if main.sealed is not None else None
-    decision = replace(plan.decision, case_id=main.id, evidence_id=evidence)
-    return replace(plan, cases=opened, decision=decision)
-
-
-def _event(plan: Plan) -> dict[str, Any]:
-    """What the platform is told of a decision: no list, no rule."""
-    decision = plan.decision
-    return {
-        "decision_id": decision.id,
-        "outcome": decision.outcome.value,
-        "deferred": decision.deferred,
-        "case_id": decision.case_id,
-        "supersedes": plan.follows,
-        "at": as_plain(decision.at),
-    }
-
-
-def _hashes(media: Media) -> dict[str, Any]:
-    pictures = [
-        {
-            "where": part.where,
-            "frame": picture.frame,
-            "pdq": picture.pdq.hex(),
-            "quality": picture.quality,
-        }
-        for part in media.walk()
-        for picture in part.pictures[:MAX_PICTURES_KEPT]
-    ]
-    return {
-        "md5": media.digests.md5.hex(),
-        "sha1": media.digests.sha1.hex(),
-        "pictures": pictures[:MAX_PICTURES_KEPT],
-    }
-
-
-def _query_texts(query: HashQuery | None) -> dict[str, Any] | None:
-    if query is None:
-        return None
-    return {name: value for name, value in as_plain(query).items() if value is not None}
-
-
-def _check_record(plan: Plan) -> bytes:
-    """What is kept as evidence of a check of hashes: the hashes and the facts, as JSON."""
-    record = {"item": as_plain(plan.item), "hashes": _query_texts(plan.query)}
-    return msgspec.json.encode(record)
 
 
 def _ms_since(started: float) -> float:

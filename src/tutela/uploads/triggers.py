@@ -15,6 +15,7 @@ import numpy as np
 SIDE = 384
 """Pixels of the picture's side."""
 _CELLS = 12
+_TRIGGER = b"tutela selftest trigger 1"
 _STORED = 65_535
 
 TRIGGER_FILE = (
@@ -28,7 +29,12 @@ TRIGGER_FILE = (
 def trigger_picture(note: bytes = b"") -> bytes:
     """The trigger picture as PNG. A ``note`` in it changes the bytes and not the pixels, so that
     only its likeness can be found, not its digest."""
-    return _png(_field(b"tutela selftest trigger 1"), note)
+    return _png(_field(_TRIGGER), note)
+
+
+def trigger_luma() -> np.ndarray:
+    """The trigger picture's grey values, SIDE x SIDE uint8."""
+    return _field(_TRIGGER)
 
 
 def control_picture(note: bytes = b"") -> bytes:

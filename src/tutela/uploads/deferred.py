@@ -1,0 +1,206 @@
+"""Deferred holds: uploads that a fault of ours kept from being examined are examined again, by
+themselves, until there is a decision or their time is over. None of them is ever let through
+unexamined (invariant 7)."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from ipaddress import ip_address
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+from sqlalchemy import delete, func, select, update
+
+from tutela import __version__
+from tutela.core import (
+    Account,
+    AgeBand,
+    FaultKind,
+    Finding,
+    FindingKind,
+    Item,
+    ItemKind,
+    utc_now,
+)
+from tutela.errors import EvidenceDamaged, NotFound, TutelaError
+from tutela.settings import UploadSettings
+from tutela.store import Database
+from tutela.store.tables.uploads import deferred_uploads
+
+from .gate import Examined
+from .records import Asker
+from .spool import Spool
+
+if TYPE_CHECKING:
+    from tutela.road import Road
+
+BATCH = 20
+"""Deferred uploads taken up in one round."""
+CLAIM = timedelta(minutes=30)
+"""For how long a round keeps an upload to itself; another process takes it up after that."""
+MOST_WAIT = timedelta(minutes=10)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Waiting:
+    """One deferred upload."""
+
+    decision_id: str
+    parked: str
+    item: Item
+    key_id: str
+    tries: int
+    expires_at: datetime
+
+
+class Deferred:
+    """Takes deferred uploads up again. Any process may run it; each upload is claimed first."""
+
+    def __init__(
+        self, road: Road, database: Database, spool: Spool, settings: UploadSettings
+    ) -> None:
+        self._road = road
+        self._database = database
+        self._spool = spool
+        self._settings = settings
+
+    async def run_once(self) -> int:
+        """Examine again what is due; how many of them have their decision now."""
+        settled = 0
+        for waiting in await asyncio.to_thread(self._claim):
+            try:
+                settled += await self._again(waiting)
+            except TutelaError:
+                await asyncio.to_thread(self._later, waiting)
+        return settled
+
+    def count(self) -> int:
+        """How many wait."""
+        with self._database.read() as connection:
+            return int(
+                connection.execute(select(func.count()).select_from(deferred_uploads)).scalar_one()
+            )
+
+    async def _again(self, waiting: Waiting) -> bool:
+        """One examination. True where it led to a decision that stands."""
+        if waiting.expires_at <= utc_now():
+            return await self._close(waiting, "It waited past its time and was not examined.")
+        try:
+            source = await asyncio.to_thread(self._spool.unpark, waiting.parked)
+        except (NotFound, EvidenceDamaged):
+            return await self._close(waiting, "Its bytes are gone or damaged.")
+        with source:
+            last = waiting.tries + 1 >= self._settings.deferred_tries
+            examined = await self._road.gate.examine(source, forgive=not last)
+            plan = self._road.decide(
+                waiting.item,
+                examined,
+                Asker(key_id=waiting.key_id),
+                tries=waiting.tries + 1,
+                follows=waiting.decision_id,
+            )
+            if plan.ruling.deferred:
+                await asyncio.to_thread(self._later, waiting)
+                return False
+            await self._road.act(plan, source)
+        await asyncio.to_thread(self._done, waiting)
+        return True
+
+    async def _close(self, waiting: Waiting, why: str) -> bool:
+        """The end of one that can't be examined any more: a hold that stands."""
+        finding = Finding(
+            kind=FindingKind.UNREADABLE,
+            detector="spool",
+            version=__version__,
+            reason=why,
+            fault=FaultKind.UNAVAILABLE,
+        )
+        plan = self._road.decide(
+            waiting.item,
+            Examined(media=None, findings=(finding,)),
+            Asker(key_id=waiting.key_id),
+            tries=waiting.tries,
+            follows=waiting.decision_id,
+        )
+        await self._road.act(plan, None)
+        await asyncio.to_thread(self._done, waiting)
+        return True
+
+    def _claim(self) -> list[Waiting]:
+        now = utc_now()
+        with self._database.begin() as connection:
+            rows = (
+                connection.execute(
+                    select(deferred_uploads)
+                    .where(deferred_uploads.c.next_at <= now)
+                    .order_by(deferred_uploads.c.next_at)
+                    .limit(BATCH)
+                    .with_for_update(skip_locked=True)
+                )
+                .mappings()
+                .all()
+            )
+            ids = [row["decision_id"] for row in rows]
+            if ids:
+                connection.execute(
+                    update(deferred_uploads)
+                    .where(deferred_uploads.c.decision_id.in_(ids))
+                    .values(next_at=now + CLAIM)
+                )
+        return [_waiting(row) for row in rows]
+
+    def _later(self, waiting: Waiting) -> None:
+        """Put it off: each time longer, and never past its end."""
+        tries = waiting.tries + 1
+        wait = timedelta(seconds=self._settings.deferred_retry_seconds) * 2 ** min(tries, 8)
+        due = min(utc_now() + min(wait, MOST_WAIT), waiting.expires_at)
+        with contextlib.suppress(TutelaError), self._database.begin() as connection:
+            connection.execute(
+                update(deferred_uploads)
+                .where(deferred_uploads.c.decision_id == waiting.decision_id)
+                .values(next_at=due, tries=tries)
+            )
+
+    def _done(self, waiting: Waiting) -> None:
+        with self._database.begin() as connection:
+            connection.execute(
+                delete(deferred_uploads).where(
+                    deferred_uploads.c.decision_id == waiting.decision_id
+                )
+            )
+        self._spool.drop(waiting.parked)
+
+
+def item_from_plain(plain: Mapping[str, Any]) -> Item:
+    """An item out of what ``as_plain`` made of it."""
+    account, time, address = plain["account"], plain["client_time"], plain["client_ip"]
+    return Item(
+        id=plain["id"],
+        kind=ItemKind(plain["kind"]),
+        received_at=datetime.fromisoformat(plain["received_at"]),
+        account=msgspec.convert(account, Account) if account else None,
+        file_name=plain["file_name"],
+        surface=plain["surface"],
+        recipients_age_band=AgeBand(plain["recipients_age_band"]),
+        client_time=datetime.fromisoformat(time) if time else None,
+        client_ip=ip_address(address) if address else None,
+        client_port=plain["client_port"],
+        live=plain["live"],
+        entrance=plain["entrance"],
+        facts=plain["facts"],
+    )
+
+
+def _waiting(row: Mapping[Any, Any]) -> Waiting:
+    return Waiting(
+        decision_id=row["decision_id"],
+        parked=row["parked"],
+        item=item_from_plain(row["item"]),
+        key_id=row["key_id"] or "",
+        tries=row["tries"],
+        expires_at=row["expires_at"],
+    )
