@@ -1,0 +1,63 @@
+"""How much one upload may unfold into: members, bytes, ratio, depth and CPU time, all counted once
+for the whole upload, so that nesting cannot multiply them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from tutela.hashing.options import HashOptions
+from tutela.settings import MIB
+
+RATIO = 200
+"""Unpacked bytes may be this many times the upload's…"""
+RATIO_FREE_BYTES = 64 * MIB
+"""…once they are more than this."""
+
+
+class OverLimit(Exception):
+    """A limit of the whole upload is reached; ``str()`` says which. Stays inside hashing."""
+
+
+class Budget:
+    """What is left for one upload. Not shared between threads."""
+
+    def __init__(
+        self, options: HashOptions, size: int, on_video: Callable[[], None] | None = None
+    ) -> None:
+        self.options = options
+        self._members = options.max_members
+        self._bytes = min(options.max_unpacked_bytes, max(RATIO * size, RATIO_FREE_BYTES))
+        self._on_video = on_video
+        self._deadline = time.process_time() + options.cpu_seconds
+        self._video = False
+
+    def member(self) -> None:
+        """Count one member. Raises ``OverLimit``."""
+        if self._members <= 0:
+            raise OverLimit(f"It holds more than {self.options.max_members} files.")
+        self._members -= 1
+        self.tick()
+
+    def unpacked(self, count: int) -> None:
+        """Count unpacked bytes. Raises ``OverLimit``."""
+        self._bytes -= count
+        if self._bytes < 0:
+            raise OverLimit("It unpacks to more bytes than one upload may.")
+
+    def video(self) -> None:
+        """A video was met: the longer time limit holds from now on for the whole upload."""
+        if not self._video:
+            self._video = True
+            self._deadline = time.process_time() + self.options.video_cpu_seconds
+            if self._on_video is not None:
+                self._on_video()
+
+    def tick(self) -> None:
+        """Raises ``OverLimit`` where the CPU time is used up."""
+        if self.out_of_time():
+            raise OverLimit("It takes more time to examine than one upload may.")
+
+    def out_of_time(self) -> bool:
+        """Whether the CPU time is used up."""
+        return time.process_time() > self._deadline
