@@ -5,5 +5,6 @@ static files, ``verify.py`` checks that tree, offline, down to the byte.
 """
 
 from .ledger import Ledger, LedgerEntry, Proof
+from .sequencer import Published, Sequencer
 
-__all__ = ["Ledger", "LedgerEntry", "Proof"]
+__all__ = ["Ledger", "LedgerEntry", "Proof", "Published", "Sequencer"]

@@ -7,6 +7,7 @@ very large or small fractions) goes to that implementation.
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 import msgspec
@@ -49,9 +50,10 @@ def _simple(value: Any) -> Any:
     if kind in _LEAVES:
         return value
     if kind is dict:
+        if not "".join(value).isascii():
+            raise _HardError  # UTF-16 order differs from UTF-8's beyond the basic plane
         return {
-            _key(key): inner if type(inner) in _LEAVES else _simple(inner)
-            for key, inner in value.items()
+            key: inner if type(inner) in _LEAVES else _simple(inner) for key, inner in value.items()
         }
     if kind is list or kind is tuple:
         return [inner if type(inner) in _LEAVES else _simple(inner) for inner in value]
@@ -66,14 +68,9 @@ def _simple(value: Any) -> Any:
         if 1e-4 <= size < 1e15:
             return value
         raise _HardError
+    if kind is datetime:
+        return value.isoformat().replace("+00:00", "Z")
     plain = as_plain(value)
     if type(plain) is kind:
         raise _HardError
     return _simple(plain)
-
-
-def _key(key: Any) -> str:
-    text = key if type(key) is str else str(key)
-    if text.isascii():
-        return text
-    raise _HardError  # UTF-16 order differs from UTF-8's beyond the basic plane
