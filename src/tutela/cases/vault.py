@@ -19,9 +19,9 @@ from sqlalchemy import Connection
 from tutela.cases import custody, recipients
 from tutela.cases.sealing import Sealable, Sealed, encrypt
 from tutela.core import new_id, utc_now
-from tutela.errors import EvidenceDamaged
+from tutela.errors import EvidenceDamaged, Unavailable
 from tutela.settings import Settings
-from tutela.store import Objects
+from tutela.store import Database, Objects, insert_new
 from tutela.store.faults import from_os
 from tutela.store.tables.evidence import evidence
 
@@ -143,9 +143,32 @@ class Vault:
             at=sealed.sealed_at,
         )
 
-    def discard(self, sealed: Sealed) -> None:
-        """Delete an object that was sealed for a decision which then could not be recorded."""
-        self.objects.delete(sealed.object_name)
+    def discard(self, sealed: Sealed, database: Database) -> bool:
+        """Delete what was sealed for a decision that then was not recorded; whether it was.
+
+        It asks the database first, and waits for a transaction that may be recording it just now:
+        where a commit's answer was lost, the record may stand, and then the evidence must. Where
+        the database cannot be asked the object stays, without a record, until the sweep ends it.
+        """
+        try:
+            with database.begin() as connection:
+                placeholder = {
+                    **dict.fromkeys(("md5", "sha256", "sealed_sha256"), b""),
+                    "id": new_id("ev"),
+                    "object_name": sealed.object_name,
+                    "state": "kept",
+                    "sealed_at": sealed.sealed_at,
+                    "size": 0,
+                    "sealed_size": 0,
+                    "recipients": [],
+                }
+                recorded = not insert_new(connection, evidence, placeholder)
+                connection.rollback()
+        except Unavailable:
+            return False
+        if not recorded:
+            self.objects.delete(sealed.object_name)
+        return not recorded
 
 
 def object_name(sealed_sha256: bytes) -> str:

@@ -5,7 +5,7 @@ from tutela.store.leases import Lease, Leases
 from tutela.store.objects import ObjectInfo, Objects, Staged
 from tutela.store.outbox import Event, Outbox
 from tutela.store.statements import insert_new
-from tutela.store.writer import Writer
+from tutela.store.writer import Writer, write_stands
 
 __all__ = [
     "Database",
@@ -18,4 +18,5 @@ __all__ = [
     "Staged",
     "Writer",
     "insert_new",
+    "write_stands",
 ]

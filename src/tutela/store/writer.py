@@ -7,6 +7,7 @@ a lone write waits for nothing, and a crowd pays for one flush together (group c
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import threading
 from collections import deque
 from collections.abc import Callable
@@ -29,10 +30,21 @@ MOST_WAITING = 20_000
 """Writes that may wait; one more is refused with ``StoreUnavailable`` (back-pressure)."""
 
 
+_STANDS = "the write stands"
+
+
+def write_stands(error: BaseException) -> bool:
+    """Whether ``error`` is a cancellation that came when the write was on disk already.
+
+    Whoever cleans up after a failed write must leave things be where this is True.
+    """
+    return isinstance(error, asyncio.CancelledError) and error.args == (_STANDS,)
+
+
 class _Write:
     """One submitted write and whoever waits for it."""
 
-    __slots__ = ("future", "loop", "value", "work")
+    __slots__ = ("claimed", "future", "loop", "value", "withdrawn", "work")
 
     def __init__(
         self,
@@ -44,6 +56,8 @@ class _Write:
         self.future = future
         self.loop = loop
         self.value: Any = None
+        self.claimed = False
+        self.withdrawn = False
 
 
 class Writer:
@@ -71,17 +85,31 @@ class Writer:
     async def submit(self, work: Callable[[Connection], T]) -> T:
         """Run ``work`` in a transaction shared with others; its value, once it is on disk.
 
-        Raises what ``work`` raises, ``StoreUnavailable``, ``StorageFull`` or ``Conflict``. A
-        caller that is cancelled before its turn is left out; afterwards the write stands.
+        Raises what ``work`` raises, ``StoreUnavailable``, ``StorageFull`` or ``Conflict``. Where
+        the caller is cancelled, its write is left out if it has not begun; else the cancellation
+        waits until the write is settled, and ``write_stands`` says of it how that went.
         """
         loop = asyncio.get_running_loop()
         future: asyncio.Future[T] = loop.create_future()
-        self._put(_Write(work, future, loop))
-        return await future
+        write = _Write(work, future, loop)
+        self._put(write)
+        try:
+            return await asyncio.shield(future)
+        except asyncio.CancelledError:
+            if not self._withdraw(write) and await _stands(future):
+                raise asyncio.CancelledError(_STANDS) from None
+            raise
+
+    def _withdraw(self, write: _Write) -> bool:
+        """Take a write back; False where it has begun."""
+        with self._wake:
+            write.withdrawn = not write.claimed
+            return write.withdrawn
 
     def submit_blocking(self, work: Callable[[Connection], T]) -> T:
         """As ``submit``, for callers with no event loop. Never call it on an event loop."""
         future: Future[T] = Future()
+        future.set_running_or_notify_cancel()
         self._put(_Write(work, future, None))
         return future.result()
 
@@ -119,10 +147,12 @@ class Writer:
                     return
                 count = min(len(self._queue), self._most)
                 batch = [self._queue.popleft() for _ in range(count)]
+                batch = [write for write in batch if not write.withdrawn]
+                for write in batch:
+                    write.claimed = True
             self._commit(batch)
 
     def _commit(self, batch: list[_Write]) -> None:
-        batch = [write for write in batch if _claim(write)]
         if not batch:
             return
         try:
@@ -174,11 +204,12 @@ def _attempt(
     return value, None
 
 
-def _claim(write: _Write) -> bool:
-    """False where the submitter has gone away."""
-    if isinstance(write.future, Future):
-        return write.future.set_running_or_notify_cancel()
-    return not write.future.cancelled()
+async def _stands(future: asyncio.Future[Any]) -> bool:
+    """Wait until a write that has begun is settled, however often we are cancelled meanwhile."""
+    while not future.done():
+        with contextlib.suppress(asyncio.CancelledError, Exception):
+            await asyncio.shield(future)
+    return future.exception() is None
 
 
 def _answer(answers: list[tuple[_Write, Any, Exception | None]]) -> None:
