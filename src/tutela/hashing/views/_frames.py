@@ -1,0 +1,134 @@
+"""Where the picture lies in what was put around it: borders, bars, captions, screens, collages.
+
+A rectangle is (top, bottom, left, right) in pixels of the plane, ends not included.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+U8 = NDArray[np.uint8]
+Rectangle = tuple[int, int, int, int]
+
+LOOSE = 20
+"""How far, in levels of 255, a pixel of a border may lie from the border's colour."""
+TIGHT = 5
+"""The same for borders that end at a faint step (white round a bright sky), and for pages."""
+RINGING = 8
+"""Pixels of the full picture in which JPEG blurs the inner edge of a border."""
+UNIFORM = 0.97
+"""Share of a line's pixels that must have the border's colour."""
+PAGE = 0.45
+"""Share of a line's pixels with the ground's colour from which on it belongs to a page (a caption
+bar, a screen's controls) and not to the picture on it."""
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _share(line: U8, level: float, levels: float) -> float:
+    count = 0
+    for value in line:
+        count += abs(np.float32(value) - level) <= levels
+    return count / max(1, len(line))
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _level(line: U8) -> float:
+    """The mean of the line's commonest values."""
+    counts = np.zeros(33, np.int64)
+    for value in line:
+        counts[value >> 3] += 1
+    best, most = 0, -1
+    for k in range(32):
+        near = counts[k] + counts[k + 1]
+        if near > most:
+            best, most = k, near
+    total = 0
+    for value in line:
+        if best <= value >> 3 <= best + 1:
+            total += value
+    return total / max(1, most)
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def trim(
+    plane: U8, top: int, bottom: int, left: int, right: int, levels: float, slack: int
+) -> Rectangle:
+    """The rectangle without uniform lines along its sides, each side with a colour of its own.
+
+    Where a side has such lines, up to ``slack`` more are taken that are uniform loosely. Gives
+    the rectangle back as it is where there are none, or where nothing would be left.
+    """
+    box = (top, bottom, left, right)
+    for _ in range(2):
+        for side in range(4):
+            if bottom - top < 8 or right - left < 8:
+                return box
+            level, taken, ringing = 0.0, 0, 0
+            while bottom - top >= 8 and right - left >= 8:
+                if side == 0:
+                    line = plane[top, left:right]
+                elif side == 1:
+                    line = plane[bottom - 1, left:right]
+                elif side == 2:
+                    line = plane[top:bottom, left]
+                else:
+                    line = plane[top:bottom, right - 1]
+                if taken == 0:
+                    level = _level(line)
+                if _share(line, level, levels) < UNIFORM:
+                    if taken == 0 or ringing == slack or _share(line, level, LOOSE) < UNIFORM:
+                        break
+                    ringing += 1
+                taken += 1
+                top += side == 0
+                bottom -= side == 1
+                left += side == 2
+                right -= side == 3
+    return (top, bottom, left, right)
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _longest(page: NDArray[np.bool_]) -> tuple[int, int]:
+    """The longest run of lines that are not page; single page lines do not break it."""
+    best_start, best_stop, start = 0, 0, -1
+    for k in range(len(page) + 1):
+        inside = k < len(page) and not (
+            page[k] and (k + 1 >= len(page) or page[k + 1] or k == 0 or page[k - 1])
+        )
+        if inside and start < 0:
+            start = k
+        if not inside and start >= 0:
+            if k - start > best_stop - best_start:
+                best_start, best_stop = start, k
+            start = -1
+    return best_start, best_stop
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def cut(plane: U8, top: int, bottom: int, left: int, right: int) -> Rectangle:
+    """The largest picture on a page of one colour: what is left without a caption's bar or a
+    screen's controls. Gives the rectangle back as it is where no side is of one colour."""
+    box = (top, bottom, left, right)
+    for side in range(2):
+        line = plane[top if side == 0 else bottom - 1, left:right]
+        level = _level(line)
+        if _share(line, level, TIGHT) < UNIFORM:
+            continue
+        page = np.empty(bottom - top, np.bool_)
+        for y in range(top, bottom):
+            page[y - top] = _share(plane[y, left:right], level, TIGHT) >= PAGE
+        start, stop = _longest(page)
+        if stop - start < 0.15 * (bottom - top):
+            continue
+        first, last = top + start, top + stop
+        begin, end = left, right
+        while begin < end and _share(plane[first:last, begin], level, LOOSE) >= 0.9:
+            begin += 1
+        while end > begin and _share(plane[first:last, end - 1], level, LOOSE) >= 0.9:
+            end -= 1
+        if end - begin < 0.2 * (right - left):
+            continue
+        return (first, last, begin, end)
+    return box
