@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tutela.errors import InvalidInput, TooLarge, TutelaError
+from tutela.errors import InvalidInput, TooLarge
 from tutela.uploads.forms import MAX_FIELD_BYTES, MAX_FIELDS, Form, boundary_of
 
 BOUNDARY = b"frontier"
@@ -79,10 +81,8 @@ def test_a_form_is_the_same_however_it_is_cut(
 @settings(max_examples=100)
 @given(st.binary(max_size=400))
 def test_any_bytes_give_a_form_or_one_of_our_errors(body: bytes) -> None:
-    try:
+    with contextlib.suppress(InvalidInput):
         feed(Taken(), part("a", b"1") + body)
-    except TutelaError as error:
-        assert isinstance(error, InvalidInput)
 
 
 def test_fields_may_come_after_the_file() -> None:

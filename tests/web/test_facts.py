@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tutela.core import AgeBand, AgeSource, Item, ItemKind
-from tutela.errors import InvalidInput, TutelaError
+from tutela.errors import InvalidInput
 from tutela.web.facts import KNOWN, from_fields, from_headers, idempotency_key, make_item
 
 
@@ -87,10 +89,8 @@ def test_a_wrong_fact_is_refused_without_repeating_it(name: str, value: str) -> 
 
 @given(st.dictionaries(st.sampled_from([*KNOWN, "fact_a", "x"]), st.text(max_size=80)))
 def test_any_facts_make_an_item_or_one_of_our_errors(facts: dict[str, str]) -> None:
-    try:
+    with contextlib.suppress(InvalidInput):
         assert item(**facts).kind is ItemKind.UPLOAD
-    except TutelaError as error:
-        assert error.status == 400
 
 
 def test_a_header_given_twice_is_refused() -> None:

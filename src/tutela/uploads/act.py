@@ -19,10 +19,10 @@ from tutela.core import (
     Purpose,
     as_plain,
 )
-from tutela.errors import Conflict, DecoderUnavailable, TutelaError
+from tutela.errors import Conflict, DecoderUnavailable, StoreUnavailable, TutelaError
 from tutela.hashing.source import Source
 from tutela.settings import Settings
-from tutela.store import Database, Outbox, Writer
+from tutela.store import Database, Outbox, Writer, write_stands
 from tutela.store.tables.cases import case_items, cases
 from tutela.store.tables.decisions import decisions, items
 from tutela.store.tables.uploads import deferred_uploads
@@ -69,7 +69,7 @@ class Act:
         try:
             await self._writer.submit(lambda connection: self.write(connection, [plan]))
         except BaseException as error:
-            await asyncio.shield(self._undo(plan))
+            await asyncio.shield(self._undo(plan, error))
             if isinstance(error, Conflict):
                 return await self._earlier(plan.asker, error)
             raise
@@ -88,9 +88,9 @@ class Act:
                 with Source.from_bytes(check_record(plan)) as source:
                     ready.append(await self._prepare(plan, source))
             await self._writer.submit(lambda connection: self.write(connection, ready))
-        except BaseException:
+        except BaseException as error:
             for plan in ready:
-                await asyncio.shield(self._undo(plan))
+                await asyncio.shield(self._undo(plan, error))
             raise
         return [plan.decision for plan in ready]
 
@@ -146,18 +146,21 @@ class Act:
         parked = await asyncio.to_thread(self._parking.park, source)
         return replace(plan, parked=parked)
 
-    async def _undo(self, plan: Plan) -> None:
-        """Remove what was made durable for a transaction that then failed."""
+    async def _undo(self, plan: Plan, error: BaseException) -> None:
+        """Remove what was made durable for a transaction that then failed. Where the record may
+        stand although no answer came, nothing is removed: sweeps end what has no record."""
+        if write_stands(error):
+            return
         for draft in plan.cases:
             await self._discard(draft)
-        if plan.parked is not None and plan.follows is None:
+        if plan.parked is not None and not isinstance(error, StoreUnavailable):
             with contextlib.suppress(TutelaError):
                 await asyncio.to_thread(self._parking.drop, plan.parked)
 
     async def _discard(self, draft: CaseDraft) -> None:
         if draft.sealed is not None:
             with contextlib.suppress(TutelaError):
-                await asyncio.to_thread(self._vault.discard, draft.sealed)
+                await asyncio.to_thread(self._vault.discard, draft.sealed, self._database)
 
     def write(self, connection: Connection, plans: Sequence[Plan]) -> None:
         """The one transaction. Called inside it; commits nothing itself."""

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from ipaddress import ip_address
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import msgspec
 from sqlalchemy import delete, func, select, update
@@ -31,18 +31,36 @@ from tutela.settings import UploadSettings
 from tutela.store import Database
 from tutela.store.tables.uploads import deferred_uploads
 
-from .gate import Examined
+from .act import Act
+from .gate import Examined, UploadGate
+from .plan import Plan
 from .records import Asker
 from .spool import Spool
-
-if TYPE_CHECKING:
-    from tutela.road import Road
 
 BATCH = 20
 """Deferred uploads taken up in one round."""
 CLAIM = timedelta(minutes=30)
 """For how long a round keeps an upload to itself; another process takes it up after that."""
 MOST_WAIT = timedelta(minutes=10)
+
+
+class Road(Protocol):
+    """What is needed of ``tutela.road.Road``."""
+
+    gate: UploadGate
+    act: Act
+
+    def decide(
+        self,
+        item: Item,
+        examined: Examined,
+        asker: Asker,
+        *,
+        tries: int = 0,
+        follows: str | None = None,
+    ) -> Plan:
+        """From what was seen to what shall be done."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

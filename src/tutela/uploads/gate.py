@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
@@ -35,10 +35,6 @@ CRASHES = frozenset({FaultKind.CRASHED, FaultKind.TIMED_OUT})
 """Faults that a file can bring about by itself; after some tries they are held against it."""
 
 
-Values = Callable[[Sequence[int]], Mapping[int, bytes]]
-"""Reads the listed hashes behind refs."""
-
-
 class Decoder(Protocol):
     """What the gate needs of ``hashing.decoder.DecoderPool``."""
 
@@ -54,7 +50,11 @@ class Lists(Protocol):
         """What of the lists a file matches."""
         ...
 
-    def match_hashes(self, queries: Sequence[HashQuery]) -> list[tuple[Finding, ...]]:
+    def values(self, refs: Sequence[int]) -> Mapping[int, bytes]:
+        """The listed hash behind each ref."""
+        ...
+
+    def match_hashes(self, hashes: Sequence[HashQuery]) -> list[tuple[Finding, ...]]:
         """What of the lists hashes match, answer by answer."""
         ...
 
@@ -77,16 +77,9 @@ class UploadGate:
     """Examines uploads, and hashes that a platform computed itself."""
 
     def __init__(
-        self,
-        decoder: Decoder,
-        lists: Lists,
-        options: HashOptions,
-        settings: ListSettings,
-        *,
-        values: Values,
+        self, decoder: Decoder, lists: Lists, options: HashOptions, settings: ListSettings
     ) -> None:
         self._decoder = decoder
-        self._values = values
         self._lists = lists
         self._options = options
         self._settings = settings
@@ -118,7 +111,7 @@ class UploadGate:
         """Everything that lists know of hashes; one answer for each query, in order."""
         started = time.perf_counter()
         try:
-            found = self._lists.match_hashes(queries)
+            found = await asyncio.to_thread(self._lists.match_hashes, queries)
         except (Unavailable, SnapshotDamaged):
             found = [(_lists_away(),) for _ in queries]
         spent = {"examine": _ms(started, time.perf_counter()) / max(1, len(queries))}
@@ -132,7 +125,7 @@ class UploadGate:
 
     async def _match(self, media: Media) -> tuple[Finding, ...]:
         try:
-            return self._lists.match(media)
+            return await asyncio.to_thread(self._lists.match, media)
         except (Unavailable, SnapshotDamaged):
             return (_lists_away(),)
 
@@ -149,7 +142,7 @@ class UploadGate:
             return findings
         refs = [f.signal.ref for f in doubtful if f.signal is not None]
         try:
-            values = await asyncio.to_thread(self._values, refs)
+            values = await asyncio.to_thread(self._lists.values, refs)
         except Unavailable:
             return findings
         return tuple(

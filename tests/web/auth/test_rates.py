@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tutela.errors import RateLimited
-from tutela.web.rates import RateLimits
+from tutela.web.auth.rates import RateLimits
 
 
 class Clock:

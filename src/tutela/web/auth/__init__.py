@@ -1,0 +1,1 @@
+"""Who asks, what for and how often: API keys, scopes and rate limits."""

@@ -1,0 +1,130 @@
+"""What every route shares, and the way in: who asks, may they, and not too often."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+import structlog
+from starlette.requests import Request
+from starlette.types import Scope as AsgiScope
+
+from tutela.core import Decision, Outcome
+from tutela.errors import Unavailable
+from tutela.uploads.bodies import BodyLimits, header
+
+from .auth.keys import ApiKey, ApiKeys, Scope
+from .auth.rates import RateLimits
+from .metrics import Metrics
+
+if TYPE_CHECKING:
+    from tutela.app import Tutela
+
+WAITING_PER_SLOT = 4
+"""Uploads that may wait, their bodies unread, for each one that is held."""
+MOST_WAIT_SECONDS = 30.0
+
+log = structlog.get_logger("tutela.web")
+
+
+class Web:
+    """The HTTP entrance's own state in one process."""
+
+    def __init__(self, tutela: Tutela) -> None:
+        server = tutela.settings.server
+        self.tutela = tutela
+        self.keys = ApiKeys(tutela.database)
+        self.rates = RateLimits(server.rate_per_minute)
+        self.metrics = Metrics()
+        self.slots = Slots(server.max_concurrent_uploads)
+        self.upload_limits = BodyLimits(
+            max_bytes=server.max_upload_bytes,
+            part_seconds=server.body_timeout_seconds,
+            min_rate=server.min_body_bytes_per_second,
+        )
+        self.json_limits = BodyLimits(
+            max_bytes=server.max_json_bytes,
+            part_seconds=server.body_timeout_seconds,
+            min_rate=server.min_body_bytes_per_second,
+        )
+
+    async def admit(self, scope: AsgiScope, needed: Scope, *, cost: float = 1.0) -> ApiKey:
+        """The key behind a request. Raises ``NotAuthenticated``, ``RateLimited``,
+        ``NotPermitted``."""
+        key = await self.keys.authenticate(header(scope, b"authorization"))
+        self.rates.spend(key.id, key.rate_per_minute, cost=cost)
+        key.require(needed)
+        return key
+
+    def decided(self, decision: Decision, entrance: str, size: int = 0) -> None:
+        """Count and log one decision: ids, outcome, times; no list, rule, account or content.
+
+        A check of hashes that found nothing is logged at debug level only: there are thousands.
+        """
+        self.metrics.decided(decision, entrance, size)
+        quiet = not size and decision.outcome is Outcome.ALLOW
+        write = log.debug if quiet else log.info
+        write(
+            "decision",
+            decision_id=decision.id,
+            entrance=entrance,
+            outcome=decision.outcome.value,
+            deferred=decision.deferred,
+            repeated=decision.repeated,
+            ms=decision.milliseconds.get("total"),
+            size=size,
+        )
+
+
+class Slots:
+    """How many uploads are held at once. Some more wait unread; beyond that the answer is 503."""
+
+    def __init__(self, most: int) -> None:
+        self._slots = asyncio.Semaphore(most)
+        self._most_waiting = most * WAITING_PER_SLOT
+        self._waiting = 0
+
+    @asynccontextmanager
+    async def one(self) -> AsyncIterator[None]:
+        """One slot for the length of a block. Raises ``Unavailable`` where there is none."""
+        await self._take()
+        try:
+            yield
+        finally:
+            self._slots.release()
+
+    async def _take(self) -> None:
+        if self._waiting >= self._most_waiting:
+            raise _busy()
+        self._waiting += 1
+        try:
+            async with asyncio.timeout(MOST_WAIT_SECONDS):
+                await self._slots.acquire()
+        except TimeoutError:
+            raise _busy() from None
+        finally:
+            self._waiting -= 1
+
+
+def _busy() -> Unavailable:
+    return Unavailable("Too many uploads are being examined just now.", retry_after=2)
+
+
+def web_of(request: Request) -> Web:
+    """The entrance's state, for FastAPI's routes."""
+    web = request.app.state.web
+    assert isinstance(web, Web)
+    return web
+
+
+class Needs:
+    """FastAPI dependency: a key with a scope. ``Depends(Needs(Scope.LISTS_READ))``."""
+
+    def __init__(self, scope: Scope) -> None:
+        self.scope = scope
+
+    async def __call__(self, request: Request) -> ApiKey:
+        """The key, or one of our errors."""
+        return await web_of(request).admit(request.scope, self.scope)
