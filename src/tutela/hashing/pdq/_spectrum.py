@@ -14,7 +14,17 @@ from tutela.core import Pdq
 from tutela.core.hashes import PDQ_BYTES
 
 from . import _exact, _kernels
-from ._weights import DCT, DCT_T, SIDE, SLOTS, sample_positions, tent_band, window_size
+from ._weights import (
+    DCT,
+    DCT_T,
+    SIDE,
+    SLOTS,
+    mirrored_band,
+    sample_positions,
+    tent_band,
+    window_size,
+)
+from .planes import warm_planes
 
 MIN_SIDE = 5
 """Pictures with a side under this have an all-zero hash of quality 0, as in the reference."""
@@ -40,13 +50,14 @@ QUALITY_SLACK = 2e-3
 """How far rounding may move one gradient of the quality, in hundredths of the range."""
 
 
-def rounding_bound(width: int, height: int) -> float:
-    """How far a DCT value of the fast kernels may lie from the reference's.
+def rounding_bound(longest: int) -> float:
+    """How far a DCT value of the fast kernels may lie from the reference's, for a picture whose
+    longer side has ``longest`` pixels.
 
     The reference keeps running sums in single precision, whose error grows with the number of
     steps; this is over the largest distance met in photos, noise, charts and stripes (0.015).
     """
-    return 4e-3 + 3e-4 * math.sqrt(max(width, height))
+    return 4e-3 + 3e-4 * math.sqrt(longest)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -121,11 +132,12 @@ def turn(plane: NDArray[Any], dihedral: str) -> NDArray[Any]:
     return {"": plane, "flip": plane[::-1], "mirror": plane[:, ::-1]}[dihedral]
 
 
-def spectrum_from_luma(luma: NDArray[Any], *, exact: bool = False) -> Spectrum:
+def spectrum_from_luma(luma: NDArray[Any], *, exact: bool = False, turned: str = "") -> Spectrum:
     """The spectrum of a luma plane, HxW, uint8 or float32 in 0 to 255.
 
     With ``exact`` its bits equal the reference's on that luma for every input; without, they may
-    differ where two values tie to within rounding (flat pictures, test charts).
+    differ where two values tie to within rounding (flat pictures, test charts). ``turned`` names
+    one of ``DIHEDRALS``: the result is that of ``turn(luma, turned)``, without turning a pixel.
     """
     height, width = luma.shape
     if height < MIN_SIDE or width < MIN_SIDE:
@@ -133,23 +145,33 @@ def spectrum_from_luma(luma: NDArray[Any], *, exact: bool = False) -> Spectrum:
     if luma.dtype not in (np.uint8, np.float32):
         luma = luma.astype(np.float32)
     plane = np.ascontiguousarray(luma)
-    samples = _kernels.samples_from_luma(plane, *tent_band(height), *tent_band(width))
+    samples = _kernels.samples_from_luma(plane, *_bands(height, width, turned))
+    samples = _laid(samples, turned)
     if exact:
-        return _certain(samples, width, height, lambda: plane.astype(np.float32))
+        return _certain(
+            samples, max(height, width), lambda: turn(plane, turned).astype(np.float32, order="C")
+        )
     return Spectrum(
         _kernels.spectrum_of(samples, DCT, DCT_T), _kernels.quality_of(samples, 0.0), samples
     )
 
 
-def spectrum_from_rgb(rgb: NDArray[np.uint8]) -> Spectrum:
-    """The spectrum of HxWx3 uint8 RGB, with the reference's bits and quality on every picture."""
+def spectrum_from_rgb(rgb: NDArray[np.uint8], *, turned: str = "") -> Spectrum:
+    """The spectrum of HxWx3 uint8 RGB, with the reference's bits and quality on every picture.
+
+    ``turned`` is as in ``spectrum_from_luma``.
+    """
     height, width = rgb.shape[:2]
     if height < MIN_SIDE or width < MIN_SIDE:
         return _too_small()
     pixels = np.ascontiguousarray(rgb)
     flat = pixels.reshape(height, 3 * width)
-    samples = _kernels.samples_from_rgb(flat, *tent_band(height), *tent_band(width))
-    return _certain(samples, width, height, lambda: _exact.luma_of(pixels))
+    samples = _kernels.samples_from_rgb(flat, *_bands(height, width, turned))
+    return _certain(
+        _laid(samples, turned),
+        max(height, width),
+        lambda: _exact.luma_of(np.ascontiguousarray(turn(pixels, turned))),
+    )
 
 
 def distance(a: bytes, b: bytes) -> int:
@@ -164,6 +186,33 @@ def warm_up() -> None:
         spectrum_from_luma(luma, exact=True).pdq()
     spectrum = spectrum_from_rgb(np.full((70, 70, 3), 7, np.uint8))
     spectrum.dihedral()
+    warm_planes()
+
+
+_READING = {
+    "": (False, False),
+    "rotate-90": (False, True),
+    "rotate-180": (True, True),
+    "rotate-270": (True, False),
+    "flip": (True, False),
+    "mirror": (False, True),
+    "transpose": (False, False),
+    "transverse": (True, True),
+}
+"""Which of a stored picture's axes (rows, columns) each dihedral reads backwards."""
+_TRANSPOSING = {"rotate-90", "rotate-270", "transpose", "transverse"}
+
+
+def _bands(height: int, width: int, turned: str) -> tuple[NDArray[Any], ...]:
+    rows, columns = _READING[turned]
+    return (
+        *(mirrored_band(height) if rows else tent_band(height)),
+        *(mirrored_band(width) if columns else tent_band(width)),
+    )
+
+
+def _laid(samples: NDArray[np.float32], turned: str) -> NDArray[np.float32]:
+    return np.ascontiguousarray(samples.T) if turned in _TRANSPOSING else samples
 
 
 def _too_small() -> Spectrum:
@@ -173,13 +222,19 @@ def _too_small() -> Spectrum:
 
 
 def _certain(
-    samples: NDArray[np.float32], width: int, height: int, luma: Callable[[], NDArray[np.float32]]
+    samples: NDArray[np.float32], longest: int, luma: Callable[[], NDArray[np.float32]]
 ) -> Spectrum:
-    """The fast result where rounding cannot have decided the hash, else the exact one."""
+    """The fast result where rounding cannot have decided the hash, else the exact one.
+
+    ``luma`` gives a fresh HxW float32 plane, already turned as the samples are; ``longest`` is
+    its longer side.
+    """
 
     def again() -> Spectrum:
+        plane = luma()
+        height, width = plane.shape
         samples = _exact.exact_samples(
-            luma(),
+            plane,
             window_size(width),
             window_size(height),
             sample_positions(height),
@@ -191,7 +246,7 @@ def _certain(
     spectrum = _kernels.spectrum_of(samples, DCT, DCT_T)
     low = _kernels.quality_of(samples, -QUALITY_SLACK)
     high = _kernels.quality_of(samples, QUALITY_SLACK)
-    gap = 2 * rounding_bound(width, height)
+    gap = 2 * rounding_bound(longest)
     if low == high and _kernels.plain_bits(spectrum, np.empty(PDQ_BYTES, np.uint8)) > gap:
         return Spectrum(spectrum, low, samples, gap=gap, again=again)
     return again()

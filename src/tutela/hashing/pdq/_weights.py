@@ -80,6 +80,23 @@ def tent_band(n: int) -> Band:
     return Band(start, length, taps)
 
 
+@lru_cache(maxsize=512)
+def mirrored_band(n: int) -> Band:
+    """The band that gives the samples of an axis read backwards, from its pixels as they lie.
+
+    PDQ's windows are not symmetric, so that reading backwards is not the same as turning the
+    samples round; with this band a turned picture is hashed without turning its pixels.
+    """
+    band = tent_band(n)
+    taps = np.zeros_like(band.taps)
+    for k, length in enumerate(band.length):
+        taps[:length, k] = band.taps[:length, k][::-1]
+    start = n - band.start - band.length
+    for array in (start, taps):
+        array.setflags(write=False)
+    return Band(start, band.length, taps)
+
+
 def _dct_matrix() -> NDArray[np.float32]:
     rows, columns = np.arange(1, SLOTS + 1)[:, None], np.arange(SIDE)[None, :]
     scale = np.float64(np.float32(np.sqrt(2.0 / SIDE)))

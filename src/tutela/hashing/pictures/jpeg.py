@@ -1,0 +1,140 @@
+"""JPEG: the hot path. Header first, then straight to luma (or RGB), with nothing in between.
+
+Decoded by libjpeg-turbo through simplejpeg; what that refuses (rare samplings) goes to Pillow.
+Source of the marker layout: ITU-T T.81, annex B; Adobe's APP14 in its technical note 5116.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import simplejpeg
+from numpy.typing import NDArray
+
+from tutela.core import FaultKind, HashMode
+from tutela.hashing.pdq.planes import luma_of_inks
+
+from .canvas import Canvas, PictureFault, PictureLimits
+from .exif import orientation_of
+
+_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+_LOSSLESS = {0xC3, 0xC7, 0xCB, 0xCF}
+_HIERARCHICAL = {0xC5, 0xC6, 0xC7, 0xCD, 0xCE, 0xCF}
+_ALONE = {0x01, *range(0xD0, 0xD9)}
+_SCAN = 0xDA
+_END = 0xD9
+_HARMLESS = ("extraneous bytes", "Unknown Adobe", "Invalid SOS", "Inconsistent progression")
+"""Complaints of libjpeg after which it still shows the whole picture, as every viewer does."""
+
+
+@dataclass(frozen=True, slots=True)
+class JpegHeader:
+    """What the markers before the first scan say."""
+
+    width: int
+    height: int
+    components: int
+    precision: int
+    process: int
+    adobe: bool
+    orientation: str | None
+
+
+def read_header(data: bytes) -> JpegHeader:
+    """The header of a JPEG. Raises ``PictureFault`` where there is none."""
+    at, end = 2, len(data)
+    adobe, orientation = False, None
+    while at + 4 <= end:
+        if data[at] != 0xFF:
+            at += 1
+            continue
+        marker = data[at + 1]
+        if marker == 0xFF or marker in _ALONE or marker == 0:
+            at += 1 if marker == 0xFF else 2
+            continue
+        if marker in {_SCAN, _END}:
+            break
+        length = int.from_bytes(data[at + 2 : at + 4])
+        body = at + 4
+        if marker in _FRAMES and body + 6 <= end:
+            return JpegHeader(
+                precision=data[body],
+                height=int.from_bytes(data[body + 1 : body + 3]),
+                width=int.from_bytes(data[body + 3 : body + 5]),
+                components=data[body + 5],
+                process=marker,
+                adobe=adobe,
+                orientation=orientation,
+            )
+        if marker == 0xE1 and orientation is None and data[body : body + 5] == b"Exif\x00":
+            orientation = orientation_of(data[body : at + 2 + length])
+        elif marker == 0xEE and data[body : body + 5] == b"Adobe":
+            adobe = True
+        at += 2 + max(length, 2)
+    raise PictureFault(FaultKind.TRUNCATED, "The JPEG ends before it says how large it is.")
+
+
+def open_jpeg(data: bytes, mode: HashMode, limits: PictureLimits) -> Iterator[Canvas]:
+    """The picture in a JPEG. Raises ``PictureFault``, after what could be decoded."""
+    header = read_header(data)
+    if header.precision != 8:
+        raise PictureFault(
+            FaultKind.UNSUPPORTED,
+            f"It is a {header.precision}-bit JPEG; only 8-bit ones can be decoded.",
+        )
+    if header.process in _LOSSLESS or header.process in _HIERARCHICAL:
+        raise PictureFault(
+            FaultKind.UNSUPPORTED, "It is a lossless or hierarchical JPEG, which is not supported."
+        )
+    limits.check(header.width, header.height)
+    if header.components == 4:
+        inks, fault = _decode(data, "CMYK")
+        if inks is not None:
+            # Only Adobe's marker says which way round the inks are; without it, both count.
+            yield Canvas(plane=luma_of_inks(inks, True), orientation=header.orientation)
+            if not header.adobe:
+                yield Canvas(
+                    plane=luma_of_inks(inks, False), ground="inks", orientation=header.orientation
+                )
+    elif header.components == 3 and mode is HashMode.IDENTICAL:
+        rgb, fault = _decode(data, "RGB")
+        if rgb is not None:
+            yield Canvas(rgb=rgb, orientation=header.orientation)
+    else:
+        grey, fault = _decode(data, "GRAY")
+        if grey is not None:
+            yield Canvas(plane=grey[:, :, 0], orientation=header.orientation)
+    if fault is not None:
+        raise fault
+
+
+def _decode(data: bytes, space: str) -> tuple[NDArray[np.uint8] | None, PictureFault | None]:
+    """The pixels as far as they go, and what is wrong with them."""
+    try:
+        return simplejpeg.decode_jpeg(data, space), None
+    except ValueError as error:
+        complaint = str(error)
+    try:
+        pixels = simplejpeg.decode_jpeg(data, space, strict=False)
+    except ValueError:
+        return _decode_slowly(data, space)
+    if any(harmless in complaint for harmless in _HARMLESS):
+        return pixels, None
+    if "Premature end" in complaint:
+        return pixels, PictureFault(FaultKind.TRUNCATED, "The JPEG ends before its picture does.")
+    return pixels, PictureFault(FaultKind.DAMAGED, "The JPEG's picture data is damaged.")
+
+
+def _decode_slowly(data: bytes, space: str) -> tuple[NDArray[np.uint8] | None, PictureFault | None]:
+    from .pillow import open_image, partial_load
+
+    image = open_image("jpeg", data)
+    fault = partial_load(image)
+    if space == "CMYK":
+        # Pillow turns Adobe's inks round on loading; here they are wanted as stored.
+        pixels = 255 - np.asarray(image.convert("CMYK"))
+    else:
+        pixels = np.asarray(image.convert("RGB" if space == "RGB" else "L"))
+    return pixels.reshape(image.height, image.width, -1), fault
