@@ -27,7 +27,7 @@ from tutela.core import (
 )
 
 from . import sniff
-from .containers import TEXTS, Budget, OverLimit, below, open_members
+from .containers import APPENDED, TEXTS, Budget, OverLimit, below, open_members
 from .containers.member import Member
 from .digests import digest_stream
 from .options import HashOptions, VideoMode
@@ -111,7 +111,10 @@ class _Examination:
         elif form.kind is MediaKind.VIDEO or form.name in SOUND_FORMATS:
             self._video(reader, found, depth)
         elif form.kind is MediaKind.CONTAINER or form.name in TEXTS:
-            self._members(reader, found, depth)
+            self._members(form.name, reader, found, depth)
+            return
+        if depth < self._options.max_depth:
+            self._members(APPENDED, reader, found, depth)
 
     def _pictures(self, reader: BinaryIO, found: _Found) -> None:
         limits = PictureLimits(
@@ -119,9 +122,7 @@ class _Examination:
         )
         reader.seek(0)
         try:
-            for canvas in open_pictures(
-                reader, found.form, mode=self._options.mode, limits=limits
-            ):
+            for canvas in open_pictures(reader, found.form, mode=self._options.mode, limits=limits):
                 found.pictures.append(self._picture(canvas))
                 self._budget.tick()
         except PictureFault as bad:
@@ -192,12 +193,12 @@ class _Examination:
             where = below(found.where, f"cover-{number}")
             found.members.append(self.file(BytesIO(cover), where, depth + 1, len(cover), None))
 
-    def _members(self, reader: BinaryIO, found: _Found, depth: int) -> None:
-        if depth >= self._options.max_depth and found.form.name not in TEXTS:
+    def _members(self, name: str, reader: BinaryIO, found: _Found, depth: int) -> None:
+        if depth >= self._options.max_depth and name not in TEXTS:
             found.fault(FaultKind.OVER_LIMIT, "It is a container inside too many others.")
             return
         faults: list[Fault] = []
-        members = open_members(found.form.name, reader, self._budget, faults)
+        members = open_members(name, reader, self._budget, faults)
         try:
             for member in members:
                 found.members.append(self._member(member, below(found.where, member.name), depth))

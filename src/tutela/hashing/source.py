@@ -8,16 +8,18 @@ same to a reader, can be read at any offset, and travel to the decoder as a desc
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import io
 import os
+import stat
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Self, cast
 
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
-from tutela.errors import NotFound, StorageFull
+from tutela.errors import StorageFull
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.ciphers import CipherContext
@@ -107,15 +109,16 @@ class Source:
 
     @classmethod
     def from_path(cls, path: str | Path) -> Self:
-        """A source over a regular file that is there already. Raises ``NotFound``."""
-        try:
-            fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-        except OSError as error:
-            raise NotFound(f"The file cannot be read: {error.strerror}.") from error
+        """A source over a regular file that is there already, opened for reading only.
+
+        Raises ``OSError`` as ``open`` does, and for what is no regular file: nobody may be kept
+        waiting by a pipe or device.
+        """
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
         found = os.fstat(fd)
-        if not os.path.stat.S_ISREG(found.st_mode):
+        if not stat.S_ISREG(found.st_mode):
             os.close(fd)
-            raise NotFound("This is not a regular file.")
+            raise OSError(errno.EINVAL, "not a regular file", str(path))
         return cls(fd, found.st_size)
 
     @property

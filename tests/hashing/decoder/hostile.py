@@ -10,6 +10,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import BinaryIO
 
 from tutela.core import Digests, Fault, FaultKind, Media, MediaKind
@@ -18,7 +19,7 @@ from tutela.hashing.options import HashOptions
 
 
 def _open_for_writing() -> object:
-    return open("/tmp/tutela-hostile-was-here", "w")
+    return Path("/tmp/tutela-hostile-was-here").write_text("here")
 
 
 def _memory() -> object:
@@ -33,8 +34,8 @@ def _burn() -> None:
 
 
 TRIALS: dict[str, Callable[[], object]] = {
-    "read": lambda: open("/etc/passwd").read(),
-    "environment": lambda: open(f"/proc/{os.getppid()}/environ", "rb").read(),
+    "read": lambda: Path("/etc/passwd").read_text(),
+    "environment": lambda: Path(f"/proc/{os.getppid()}/environ").read_bytes(),
     "write": _open_for_writing,
     "unlink": lambda: os.unlink("/tmp/tutela-hostile-target"),
     "run": lambda: subprocess.run(["/bin/true"]),
@@ -89,6 +90,8 @@ def hash_media(
             thread = threading.Thread(target=lambda: None)
             thread.start()
             thread.join()
+        case "lie":
+            digests = Digests(md5=b"L" * 16, sha1=b"L" * 20, sha256=b"L" * 32)
         case "short":
             digests = Digests(md5=b"x", sha1=b"y", sha256=b"z")
         case "fds":

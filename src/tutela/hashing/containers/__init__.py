@@ -11,13 +11,15 @@ from typing import BinaryIO
 
 from tutela.core import Fault, FaultKind
 
-from . import inline, pdfs, tars, zips
+from . import appended, inline, pdfs, tars, zips
 from .budget import Budget, OverLimit
 from .compressed import decompress
 from .member import BadMember, Member, below, clean_name, read_chunks, unpack
 
-__all__ = ["TEXTS", "Budget", "Member", "OverLimit", "below", "open_members"]
+__all__ = ["APPENDED", "TEXTS", "Budget", "Member", "OverLimit", "below", "open_members"]
 
+APPENDED = "appended"
+"""Not a format: what is hidden or kept behind the end of another file."""
 COMPRESSED = {"gzip": "gzip", "bz2": "bzip2", "xz": "xz"}
 TEXTS = frozenset({"svg", "html", "text"})
 """Text in which pictures may be written as ``data:`` URIs."""
@@ -47,10 +49,12 @@ def _contents(
     name: str, reader: BinaryIO, budget: Budget, faults: list[Fault]
 ) -> Iterator[tuple[str, Iterator[bytes]]]:
     reader.seek(0)
-    if name == "zip":
-        yield from _zip(reader, faults)
+    if name == APPENDED:
+        yield from appended.members(reader)
+    elif name == "zip":
+        yield from _zip(reader, budget, faults)
     elif name == "tar":
-        yield from tars.members(reader)
+        yield from tars.members(reader, budget)
     elif name in COMPRESSED:
         yield "content", decompress(COMPRESSED[name], read_chunks(reader), joined=True)
     elif name == "pdf":
@@ -61,12 +65,16 @@ def _contents(
         raise BadMember(FaultKind.UNSUPPORTED, f"Files of the format {name} cannot be opened.")
 
 
-def _zip(reader: BinaryIO, faults: list[Fault]) -> Iterator[tuple[str, Iterator[bytes]]]:
-    found, whole = zips.entries(reader)
-    if not whole:
+def _zip(
+    reader: BinaryIO, budget: Budget, faults: list[Fault]
+) -> Iterator[tuple[str, Iterator[bytes]]]:
+    directory = zips.find_directory(reader)
+    found = zips.local_entries(reader) if directory is None else zips.entries(reader, directory)
+    if directory is None and reader.seek(0, 2) > zips.END.size:
         faults.append(
             Fault(kind=FaultKind.TRUNCATED, detail="The archive's table of contents is missing.")
         )
     for entry in found:
+        budget.entry()
         if not zips.is_folder(entry):
             yield entry.name, zips.content(reader, entry)

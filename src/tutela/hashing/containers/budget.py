@@ -9,6 +9,8 @@ from collections.abc import Callable
 from tutela.hashing.options import HashOptions
 from tutela.settings import MIB
 
+ENTRIES_PER_MEMBER = 10
+"""Entries of archives, folders and links included, that may be read for each member allowed."""
 RATIO = 200
 """Unpacked bytes may be this many times the upload's…"""
 RATIO_FREE_BYTES = 64 * MIB
@@ -27,6 +29,7 @@ class Budget:
     ) -> None:
         self.options = options
         self._members = options.max_members
+        self._entries = options.max_members * ENTRIES_PER_MEMBER
         self._bytes = min(options.max_unpacked_bytes, max(RATIO * size, RATIO_FREE_BYTES))
         self._on_video = on_video
         self._deadline = time.process_time() + options.cpu_seconds
@@ -37,6 +40,13 @@ class Budget:
         if self._members <= 0:
             raise OverLimit(f"It holds more than {self.options.max_members} files.")
         self._members -= 1
+        self.tick()
+
+    def entry(self) -> None:
+        """Count one entry of an archive that may be no member. Raises ``OverLimit``."""
+        self._entries -= 1
+        if self._entries < 0:
+            raise OverLimit("Its table of contents is longer than an upload's may be.")
         self.tick()
 
     def unpacked(self, count: int) -> None:

@@ -125,7 +125,9 @@ class _Kept:
 def clean_name(name: str) -> str:
     """A member's name made harmless for answers, records and logs. It never becomes a path."""
     shown = "".join(
-        c if unicodedata.category(c)[0] != "C" and c not in "\u2028\u2029" else "\N{REPLACEMENT CHARACTER}"
+        c
+        if unicodedata.category(c)[0] != "C" and c not in "\u2028\u2029"
+        else "\N{REPLACEMENT CHARACTER}"
         for c in name[: 4 * MAX_NAME]
     ).strip()
     if len(shown) > MAX_NAME:

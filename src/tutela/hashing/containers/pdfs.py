@@ -29,7 +29,10 @@ ERR_SECURITY = 5
 
 
 def members(reader: BinaryIO, budget: Budget) -> Iterator[tuple[str, Iterator[bytes]]]:
-    """Names and contents of pictures, attachments and drawn pages (as BMP). Raises ``BadMember``."""
+    """Names and contents of pictures, attachments and drawn pages (as BMP).
+
+    Raises ``BadMember`` where the document cannot be opened or read on.
+    """
     import pypdfium2 as pdfium
 
     try:
@@ -64,7 +67,7 @@ def members(reader: BinaryIO, budget: Budget) -> Iterator[tuple[str, Iterator[by
 def _pictures(
     page: Any, number: int, budget: Budget, seen: set[bytes]
 ) -> Iterator[tuple[str, Iterator[bytes]]]:
-    import pypdfium2.raw as raw
+    from pypdfium2 import raw
 
     found = page.get_objects(filter=[raw.FPDF_PAGEOBJ_IMAGE], max_depth=OBJECT_DEPTH)
     for index, picture in enumerate(found, 1):

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import tarfile
 from collections.abc import Iterator
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 from tutela.core import FaultKind
 
 from .member import BadMember, read_chunks
 
+if TYPE_CHECKING:
+    from .budget import Budget
 
-def members(reader: BinaryIO) -> Iterator[tuple[str, Iterator[bytes]]]:
+
+def members(reader: BinaryIO, budget: Budget) -> Iterator[tuple[str, Iterator[bytes]]]:
     """Names and contents of all regular members. Raises ``BadMember`` where reading on fails."""
     try:
         archive = tarfile.open(fileobj=reader, mode="r:", errorlevel=1)  # noqa: SIM115  # closing it is the reader's affair
         while (info := archive.next()) is not None:
-            archive.members = []  # or a tar of a million members would keep them all
+            budget.entry()
             if info.isreg() or info.issparse():
                 yield info.name, _content(archive, info)
     except tarfile.TarError as error:

@@ -1,14 +1,14 @@
-"""ZIP archives: the central directory by the standard library, the members by hand.
+"""ZIP archives, read by hand: in bounded pieces, one entry at a time, forgiving what others do.
 
-Members are inflated here, in bounded pieces and whatever their checksum says, because a wrong CRC
-or size must not hide a picture that other software shows. Without a usable central directory the
-local headers are followed instead. Source: PKWARE APPNOTE 6.3.10.
+A wrong checksum or size, or a missing table of contents, must not hide a picture that other
+software shows; a table of ten million entries must cost nothing before the budget stops it.
+Without a usable central directory the local headers are followed instead. Source: PKWARE APPNOTE
+6.3.10.
 """
 
 from __future__ import annotations
 
 import struct
-import zipfile
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -22,7 +22,17 @@ from .member import BadMember
 
 LOCAL = struct.Struct("<4sHHHHHIIIHH")
 LOCAL_SIGNATURE = b"PK\x03\x04"
-DESCRIPTOR_SIGNATURE = b"PK\x07\x08"
+CENTRAL = struct.Struct("<4sHHHHHHIIIHHHHHII")
+CENTRAL_SIGNATURE = b"PK\x01\x02"
+END = struct.Struct("<4sHHHHIIH")
+END_SIGNATURE = b"PK\x05\x06"
+WIDE_END = struct.Struct("<4sQHHIIQQQQ")
+WIDE_END_SIGNATURE = b"PK\x06\x06"
+LOCATOR = struct.Struct("<4sIQI")
+LOCATOR_SIGNATURE = b"PK\x06\x07"
+MAX_COMMENT = 65535
+NOT_HERE = 0xFFFF_FFFF
+"""A 32-bit field that says: look into the ZIP64 field."""
 ENCRYPTED = 0x1 | 0x40 | 0x2000
 SIZE_FOLLOWS = 0x8
 UTF8 = 0x800
@@ -42,24 +52,99 @@ class Entry:
     crc: int | None
 
 
-def entries(reader: BinaryIO) -> tuple[list[Entry], bool]:
-    """The members, and whether the central directory could be used."""
-    try:
-        with zipfile.ZipFile(reader) as archive:
-            return [
-                Entry(
-                    name=info.filename,
-                    method=info.compress_type,
-                    flags=info.flag_bits,
-                    offset=info.header_offset,
-                    packed=info.compress_size,
-                    size=info.file_size,
-                    crc=info.CRC,
-                )
-                for info in archive.infolist()
-            ], True
-    except (zipfile.BadZipFile, NotImplementedError, struct.error, ValueError, OSError, EOFError):
-        return list(_by_local_headers(reader)), False
+@dataclass(frozen=True, slots=True)
+class Directory:
+    """Where the central directory lies, and how far the archive was moved by what precedes it."""
+
+    start: int
+    size: int
+    shift: int
+
+
+def find_directory(reader: BinaryIO) -> Directory | None:
+    """The central directory, or None where there is none that can be used."""
+    total = reader.seek(0, 2)
+    tail_at = max(0, total - END.size - MAX_COMMENT)
+    reader.seek(tail_at)
+    tail = reader.read()
+    found = tail.rfind(END_SIGNATURE)
+    if found < 0 or len(tail) < found + END.size:
+        return None
+    end_at = tail_at + found
+    *_, size, offset, _ = END.unpack_from(tail, found)
+    if (wide := _wide_directory(reader, end_at)) is not None:
+        end_at, size, offset = wide
+    start = end_at - size
+    if start < 0 or start < offset:
+        return None
+    reader.seek(start)
+    if size >= CENTRAL.size and reader.read(4) == CENTRAL_SIGNATURE:
+        return Directory(start, size, start - offset)
+    return None
+
+
+def _wide_directory(reader: BinaryIO, end_at: int) -> tuple[int, int, int] | None:
+    """ZIP64's word on the directory: where its end record lies, size and offset."""
+    reader.seek(max(0, end_at - LOCATOR.size))
+    locator = reader.read(LOCATOR.size)
+    if len(locator) < LOCATOR.size or locator[:4] != LOCATOR_SIGNATURE:
+        return None
+    at = end_at - LOCATOR.size - WIDE_END.size
+    reader.seek(max(0, at))
+    record = reader.read(WIDE_END.size)
+    if at < 0 or len(record) < WIDE_END.size or record[:4] != WIDE_END_SIGNATURE:
+        return None
+    *_, size, offset = WIDE_END.unpack(record)
+    return at, size, offset
+
+
+def entries(reader: BinaryIO, directory: Directory) -> Iterator[Entry]:
+    """The members by the central directory, read as they are asked for."""
+    at, end = directory.start, directory.start + directory.size
+    while at + CENTRAL.size <= end:
+        reader.seek(at)
+        header = reader.read(CENTRAL.size)
+        if len(header) < CENTRAL.size or header[:4] != CENTRAL_SIGNATURE:
+            return
+        fields = CENTRAL.unpack(header)
+        flags, method, crc, packed, size = fields[3], fields[4], *fields[7:10]
+        name_length, extra_length, comment_length, offset = *fields[10:13], fields[16]
+        name = reader.read(name_length)
+        extra = reader.read(extra_length)
+        size, packed, offset = _widened(extra, size, packed, offset)
+        yield Entry(
+            name=_text(name, flags),
+            method=method,
+            flags=flags,
+            offset=offset + directory.shift,
+            packed=packed,
+            size=size,
+            crc=crc,
+        )
+        at += CENTRAL.size + name_length + extra_length + comment_length
+
+
+def _widened(extra: bytes, *values: int) -> tuple[int, int, int]:
+    """Size, packed size and offset, from the ZIP64 field where they did not fit."""
+    wide = b""
+    while len(extra) >= 4:
+        kind, length = struct.unpack_from("<HH", extra)
+        if kind == 1:
+            wide = extra[4 : 4 + length]
+            break
+        extra = extra[4 + length :]
+    found = []
+    for value in values:
+        if value == NOT_HERE and len(wide) >= 8:
+            found.append(int.from_bytes(wide[:8], "little"))
+            wide = wide[8:]
+        else:
+            found.append(value)
+    return found[0], found[1], found[2]
+
+
+def _text(name: bytes, flags: int) -> str:
+    return name.decode("utf-8" if flags & UTF8 else "cp437", "replace")
 
 
 def is_folder(entry: Entry) -> bool:
@@ -116,7 +201,7 @@ def _as_lzma_alone(raw: Iterator[bytes]) -> Iterator[bytes]:
     yield from raw
 
 
-def _by_local_headers(reader: BinaryIO) -> Iterator[Entry]:
+def local_entries(reader: BinaryIO) -> Iterator[Entry]:
     """Members of an archive that is cut off, in the order in which they lie."""
     at = 0
     while True:
@@ -135,9 +220,9 @@ def _by_local_headers(reader: BinaryIO) -> Iterator[Entry]:
             return
         _, _, flags, method, _, _, crc, packed, size, name_length, extra = LOCAL.unpack(header)
         name = reader.read(name_length)
-        follows = bool(flags & SIZE_FOLLOWS) or packed == 0xFFFF_FFFF
+        follows = bool(flags & SIZE_FOLLOWS) or packed == NOT_HERE
         yield Entry(
-            name=name.decode("utf-8" if flags & UTF8 else "cp437", "replace"),
+            name=_text(name, flags),
             method=method,
             flags=flags,
             offset=at,

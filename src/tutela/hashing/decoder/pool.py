@@ -85,9 +85,12 @@ class DecoderPool:
     @classmethod
     def from_settings(cls, hashing: HashingSettings) -> Self:
         """A pool as an operator's ``hashing`` settings ask for."""
-        return cls(
-            HashOptions.from_settings(hashing), hashing.workers, hashing.worker_memory_bytes
-        )
+        return cls(HashOptions.from_settings(hashing), hashing.workers, hashing.worker_memory_bytes)
+
+    @property
+    def workers(self) -> int:
+        """How many files are decoded at once."""
+        return self._size
 
     # ---------------------------------------------------------------- starting and stopping
 
@@ -158,7 +161,8 @@ class DecoderPool:
     # ---------------------------------------------------------------- hashing
 
     async def hash(self, source: Source, options: HashOptions | None = None) -> Media:
-        """Hash one file. Cancelling is safe: the worker finishes and is used again."""
+        """Hash one file. ``options`` replace the pool's for this file (to hash a match again in
+        the identical mode). Cancelling is safe: the worker is ended and replaced."""
         options = options or self.options
         while True:
             worker = await self._take()
@@ -226,7 +230,7 @@ class DecoderPool:
             if isinstance(word, Media):
                 loop.remove_reader(fd)
                 if not said.done():
-                    said.set_result(word)
+                    _settle(said, word, source)
 
         loop.add_reader(fd, readable)
         try:
@@ -260,7 +264,7 @@ class DecoderPool:
                 worker.kill()
                 raise wire.BrokenTalk("the worker's time was over")
             word = worker.receive()
-        return word
+        return _believed(word, source)
 
     # ---------------------------------------------------------------- workers
 
@@ -356,9 +360,7 @@ class DecoderPool:
         if not self._running:
             kind = FaultKind.UNAVAILABLE
         elif worker.overdue or (
-            status is not None
-            and os.WIFSIGNALED(status)
-            and os.WTERMSIG(status) == signal.SIGXCPU
+            status is not None and os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGXCPU
         ):
             kind = FaultKind.TIMED_OUT
         with self._lock:
@@ -397,6 +399,20 @@ class DecoderPool:
         if waiting is not None and waiting.set_running_or_notify_cancel():
             waiting.set_result(None)
         return None
+
+
+def _believed(media: Media, source: Source) -> Media:
+    """A worker's result, unless it contradicts what we know of the file ourselves."""
+    if media.where or (source.digests is not None and media.digests != source.digests):
+        raise wire.BrokenTalk("the worker answered for another file")
+    return media
+
+
+def _settle(said: asyncio.Future[Media], media: Media, source: Source) -> None:
+    try:
+        said.set_result(_believed(media, source))
+    except wire.BrokenTalk as error:
+        said.set_exception(error)
 
 
 def _wall(cpu_seconds: float) -> float:

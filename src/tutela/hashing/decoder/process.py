@@ -37,7 +37,7 @@ _LAUNCH = (
 
 
 class Zygote:
-    """A running zygote. Safe from several threads; raises ``DecoderUnavailable`` when it is gone."""
+    """A running zygote, for several threads. Raises ``DecoderUnavailable`` when it is gone."""
 
     def __init__(self, config: Config) -> None:
         self._lock = threading.Lock()

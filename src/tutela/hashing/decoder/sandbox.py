@@ -99,6 +99,11 @@ def limit(memory_bytes: int, file_bytes: int) -> None:
             resource.setrlimit(what, (most, most))
 
 
+def landlock_version() -> int:
+    """The version of Landlock's interface that the kernel offers; under 1, it offers none."""
+    return int(_libc.syscall(LANDLOCK_CREATE_RULESET, None, ctypes.c_size_t(0), 1))
+
+
 def _drop_capabilities() -> bool:
     header = (ctypes.c_uint32 * 2)(0x2008_0522, 0)  # _LINUX_CAPABILITY_VERSION_3, this process
     nothing = (ctypes.c_uint32 * 6)()
@@ -109,7 +114,7 @@ def _drop_capabilities() -> bool:
 
 
 def _landlock(paths: Iterable[str]) -> bool:
-    version = _libc.syscall(LANDLOCK_CREATE_RULESET, None, ctypes.c_size_t(0), 1)
+    version = landlock_version()
     if version < 1:
         return False
     handled = (1 << FS_RIGHTS[min(version, 5)]) - 1

@@ -11,11 +11,14 @@ from __future__ import annotations
 import array
 import contextlib
 import gc
+import importlib
 import os
+import platform
 import select
 import signal
 import socket
 import struct
+import threading
 from typing import Any
 
 import msgspec
@@ -65,7 +68,7 @@ def main(config: str) -> None:
 
 def warm_up(job: str) -> None:
     """Load every codec and compile every kernel, so that no worker reads files or compiles."""
-    module = worker.importlib.import_module(job.partition(":")[0])
+    module = importlib.import_module(job.partition(":")[0])
     warm = getattr(module, "warm_up", None)
     if warm is not None:
         warm()
@@ -84,12 +87,12 @@ class _Server:
         signal.signal(signal.SIGCHLD, lambda *_: None)
         signal.set_wakeup_fd(wake, warn_on_full_buffer=False)
         while True:
-            ready, _, _ = select.select([self._control, waker], [], [])
+            ready, _, _ = select.select([self._control.fileno(), waker], [], [])
             if waker in ready:
                 with contextlib.suppress(BlockingIOError):
                     os.read(waker, 4096)
                 self._reap(os.WNOHANG)
-            if self._control in ready and not self._answer():
+            if self._control.fileno() in ready and not self._answer():
                 return
 
     def _answer(self) -> bool:
@@ -119,9 +122,7 @@ class _Server:
         self._living.add(pid)
         handle = os.pidfd_open(pid)
         try:
-            rights: list[Any] = [
-                (socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [handle]))
-            ]
+            rights: list[Any] = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [handle]))]
             self._control.sendmsg([STATUS.pack(pid)], rights)
         finally:
             os.close(handle)
@@ -155,13 +156,9 @@ def _to_nowhere(nowhere: int) -> None:
 
 
 def _seccomp_known() -> bool:
-    import platform
-
     return platform.machine() in seccomp.REFUSED and hasattr(os, "pidfd_open")
 
 
 def _threads() -> int:
     """Threads of this process; forking is safe with one."""
-    import threading
-
     return threading.active_count()

@@ -291,7 +291,9 @@ class _Film:
         slack = 0.5 / self._rate if self._rate else 0.0
         if number and at < self._due - slack:
             return False
-        self._due = (int((at + slack) / gap) + 1) * gap if self._mode is VideoMode.SECOND else at + gap
+        self._due = (
+            (int((at + slack) / gap) + 1) * gap if self._mode is VideoMode.SECOND else at + gap
+        )
         return True
 
     def _keep(self, frame: Any, number: int, at: float) -> None:
