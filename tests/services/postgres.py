@@ -97,5 +97,11 @@ class Postgres:
         with self.connect("postgres") as connection:
             connection.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
 
+    def cut_off(self, name: str) -> None:
+        """End every connection to a database, as a crash of its server does."""
+        query = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s"
+        with self.connect("postgres") as connection:
+            connection.execute(query, (name,))
+
     def stop(self) -> None:
         self.server.stop(signal.SIGINT)

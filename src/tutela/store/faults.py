@@ -9,9 +9,9 @@ from __future__ import annotations
 import errno
 import sqlite3
 
-from sqlalchemy.exc import DBAPIError, IntegrityError, SQLAlchemyError
+from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, SQLAlchemyError, StatementError
 
-from tutela.errors import Conflict, StorageFull, StoreUnavailable, TutelaError
+from tutela.errors import Conflict, InvalidInput, StorageFull, StoreUnavailable, TutelaError
 
 FULL_ERRNOS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 """Out of space, over quota, over the largest file size allowed."""
@@ -52,6 +52,11 @@ def from_sqlalchemy(error: SQLAlchemyError) -> TutelaError:
         return Conflict(
             "The database refused a change that contradicts what it holds.",
             next_step="Read the present state and try again.",
+        )
+    if isinstance(error, DataError) or type(error) is StatementError:
+        return InvalidInput(
+            "A value is not one that the database can hold.",
+            next_step="Look for a NUL character, a time without a zone, or a number out of range.",
         )
     driver = error.orig if isinstance(error, DBAPIError) else None
     if _is_full(driver):

@@ -31,6 +31,8 @@ STAGING = ".staging"
 """Where unfinished puts lie in the local folder; swept when older than a day."""
 CHUNK = 256 * 1024
 """Bytes read at a time."""
+RETRIES = 3
+"""Times that a request to a bucket is repeated, within 15 seconds."""
 REMOTE_MEMORY = 16 * 1024 * 1024
 """Bytes on their way to a bucket that stay in memory; more go through an unlinked file."""
 
@@ -355,7 +357,7 @@ class _Bucket:
             "allow_http": options.pop("allow_http", "false").lower() in {"1", "true", "yes"},
         }
         retry: dict[str, Any] = {
-            "max_retries": 3,
+            "max_retries": RETRIES,
             "retry_timeout": timedelta(seconds=15),
             "backoff": {
                 "init_backoff": timedelta(milliseconds=100),

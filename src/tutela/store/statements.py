@@ -15,5 +15,5 @@ def insert_new(connection: Connection, table: Table, values: Mapping[str, Any]) 
     It raises nothing for a taken key, so on PostgreSQL the transaction stays usable.
     """
     make = sqlite.insert if connection.dialect.name == "sqlite" else postgresql.insert
-    done = connection.execute(make(table).values(**values).on_conflict_do_nothing())
-    return done.rowcount == 1
+    statement = make(table).values(**values).on_conflict_do_nothing()
+    return connection.execute(statement.returning(*table.primary_key.columns)).first() is not None

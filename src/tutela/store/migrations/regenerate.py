@@ -29,8 +29,10 @@ def regenerate(versions: Path = FOLDER / "versions") -> Path:
     with tempfile.TemporaryDirectory() as folder:
         database = Database(Settings(data_dir=Path(folder), store=StoreSettings()))
         with database.begin() as connection:
+            only_here = config(connection)
+            only_here.set_main_option("version_locations", str(versions).replace("%", "%%"))
             command.revision(
-                config(connection),
+                only_here,
                 message="The tables as first released.",
                 autogenerate=True,
                 rev_id=FIRST,
