@@ -23,7 +23,6 @@ from tutela.core import (
     Media,
     MediaKind,
     PictureHash,
-    ViewHash,
 )
 
 from . import sniff
@@ -35,9 +34,6 @@ from .pictures import Canvas, PictureFault, PictureLimits, open_pictures
 from .sniff import Format
 from .video import SOUND_FORMATS, hash_video
 from .views import view_hashes
-
-STORED_RADIUS = 31
-"""The picture as stored, EXIF orientation not applied, is no guess: it matches as the plain one."""
 
 
 def hash_media(
@@ -140,14 +136,8 @@ class _Examination:
         exact = mode is HashMode.IDENTICAL
         spectrum = canvas.spectrum(exact=exact)
         plain = spectrum.pdq()
-        views: tuple[ViewHash, ...] = ()
-        if canvas.orientation:
-            stored = canvas.stored_spectrum(exact=exact).pdq()
-            views = (
-                ViewHash(
-                    view="stored", pdq=stored.bits, quality=stored.quality, radius=STORED_RADIUS
-                ),
-            )
+        stored = canvas.stored_view(exact=exact)
+        views = (stored,) if stored is not None else ()
         if self._options.views:
             views += view_hashes(np.ascontiguousarray(canvas.upright), spectrum)
         return PictureHash(
