@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
@@ -57,6 +57,18 @@ class Web:
         self.rates.spend(key.id, key.rate_per_minute, cost=cost)
         key.require(needed)
         return key
+
+    async def admit_any(self, scope: AsgiScope, wanted: Sequence[Scope]) -> ApiKey:
+        """As ``admit``, for a key with any of some scopes."""
+        key = await self.keys.authenticate(header(scope, b"authorization"))
+        self.rates.spend(key.id, key.rate_per_minute)
+        if not any(key.allows(one) for one in wanted):
+            key.require(wanted[0])
+        return key
+
+    async def note_key_use(self) -> None:
+        """Write down when keys were last used."""
+        await asyncio.to_thread(self.keys.note_use)
 
     def decided(self, decision: Decision, entrance: str, size: int = 0) -> None:
         """Count and log one decision: ids, outcome, times; no list, rule, account or content.
