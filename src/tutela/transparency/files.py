@@ -48,12 +48,16 @@ def _fault(error: OSError, what: str) -> TutelaError:
 def locked(data_dir: Path, *, shared: bool = False) -> Iterator[None]:
     """Holds the ledger's lock in this data folder; waits for whoever has it.
 
-    ``shared`` is for readers; where the lock file cannot be opened (a copy, read-only), a reader
-    goes on without.
+    ``shared`` is for readers; where there is no lock file, or none to open (a copy), a reader goes
+    on without.
     """
     path = data_dir / LOCK
     try:
-        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        if shared:
+            handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        else:
+            data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+            handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
         if not shared:
             raise _fault(error, "The ledger's lock cannot be taken") from error
