@@ -5,8 +5,11 @@ themselves, replayable against the past, and braked. What no rule can do is in `
 """
 
 from .allow_lists import AllowEntry, AllowList
+from .allow_store import AllowLists, KeptEntry
+from .brake_store import DatabaseBrakes
 from .brakes import Alarm, BrakeCounters, MemoryBrakes, Pulled
 from .context import Context
+from .desk import PolicyDesk
 from .policy import Policy, load_rules
 from .rules import Brake, Rule, RuleSet
 
@@ -14,11 +17,15 @@ __all__ = [
     "Alarm",
     "AllowEntry",
     "AllowList",
+    "AllowLists",
     "Brake",
     "BrakeCounters",
     "Context",
+    "DatabaseBrakes",
+    "KeptEntry",
     "MemoryBrakes",
     "Policy",
+    "PolicyDesk",
     "Pulled",
     "Rule",
     "RuleSet",

@@ -119,11 +119,11 @@ class AllowList:
         return None
 
     def _by_likeness(self, finding: Finding, files: _Files, now: datetime) -> AllowEntry | None:
-        """The entry that is near every picture at the finding's place (all grounds, all members of
-        that name), and nearer than the signal is."""
+        """The entry that is near every picture at the finding's place (all frames, all grounds,
+        all members of that name: one finding can stand for several), and nearer than the signal."""
         if not self._near or finding.distance is None:
             return None
-        pictures = list(files.pictures(finding.where, finding.frame))
+        pictures = list(files.pictures(finding.where))
         found = [self._nearest(bits, finding.distance, now) for bits in pictures]
         return found[0] if found and all(entry is not None for entry in found) else None
 
@@ -170,14 +170,11 @@ class _Files:
         sent = [h.value for h in self._context.hashes if h.type is HashType.SHA256]
         return [tuple(sent)] if len(sent) == 1 else []
 
-    def pictures(self, where: str, frame: int | None) -> Iterator[bytes]:
-        """The PDQ of every picture or frame that a finding at this place can mean."""
+    def pictures(self, where: str) -> Iterator[bytes]:
+        """The PDQ of every picture and frame that a finding at this place can rest on."""
         if self._context.media is None:
             yield from (h.value for h in self._context.hashes if h.type is HashType.PDQ)
             return
         for _, media in self._found.get(where, ()):
-            for picture in media.pictures:
-                if frame is None or picture.frame is None or picture.frame == frame:
-                    yield picture.pdq
-            if frame is not None:
-                yield from (f.pdq for f in media.frames if f.number == frame)
+            yield from (picture.pdq for picture in media.pictures)
+            yield from (frame.pdq for frame in media.frames)

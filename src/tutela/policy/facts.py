@@ -1,8 +1,8 @@
 """What rules see: the names, their fields and types, and findings in that shape.
 
 Nothing here is ever null, so that rules need no guards: a finding without a list has the list named
-``""`` in mode ``off``, one without a distance is 256 bits away, one without a quality has 0.
-Without a match on digests or pictures there is no way to be near.
+``""`` in mode ``off``; one without a distance is 256 bits away, an exact one 0. The quality of a
+match by PDQ that came without one, as platforms may send it, counts as 100; elsewhere it is 0.
 """
 
 from __future__ import annotations
@@ -77,6 +77,9 @@ def finding_facts(finding: Finding) -> dict[str, Any]:
     distance = finding.distance
     if distance is None:
         distance = 0 if finding.kind is FindingKind.EXACT else FAR
+    quality = finding.quality
+    if quality is None:
+        quality = 100 if finding.kind is FindingKind.NEAR else 0
     identical = finding.distance_identical
     return {
         "kind": finding.kind.value,
@@ -102,7 +105,7 @@ def finding_facts(finding: Finding) -> dict[str, Any]:
         "distance": distance,
         "distance_identical": distance if identical is None else identical,
         "radius": finding.radius if finding.radius is not None else 0,
-        "quality": finding.quality if finding.quality is not None else 0,
+        "quality": quality,
         "view": finding.view or "",
         "frame": finding.frame if finding.frame is not None else -1,
         "time": float(finding.time) if finding.time is not None else -1.0,
