@@ -25,6 +25,7 @@ from ..problems import from_error
 from ..state import Web
 from .uploads import drained
 
+PATH = "/v1/hashes"
 ENTRANCE = "hashes"
 ITEMS_PER_COST = 100
 """So many items of a batch count as one request against the key's rate."""
@@ -70,6 +71,7 @@ class HashesEndpoint:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one check or one batch of them."""
+        scope["tutela.route"] = PATH
         read = False
         try:
             key = await self._web.admit(scope, KeyScope.HASHES_CHECK)

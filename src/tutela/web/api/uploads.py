@@ -28,6 +28,7 @@ from ..facts import from_fields, from_headers, idempotency_key, make_item
 from ..problems import from_error
 from ..state import Web
 
+PATH = "/v1/uploads"
 ENTRANCE = "api"
 MULTIPART = "multipart/form-data"
 REFUSED_TYPES = ("application/x-www-form-urlencoded", "multipart/")
@@ -52,6 +53,7 @@ class UploadEndpoint:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one upload. A client that hung up gets no answer and leaves nothing behind."""
+        scope["tutela.route"] = PATH
         progress = _Progress()
         try:
             response = await self._answer(scope, receive, progress)
