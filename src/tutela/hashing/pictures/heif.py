@@ -33,6 +33,7 @@ def open_heif(data: bytes, mode: HashMode, limits: PictureLimits) -> Iterator[Ca
     if not images:
         raise PictureFault(FaultKind.DAMAGED, "The HEIC holds no picture.")
     budget = limits.all_pixels
+    fault: PictureFault | None = None
     for number, image in enumerate(images):
         width, height = image.size
         limits.check(width, height)
@@ -45,7 +46,8 @@ def open_heif(data: bytes, mode: HashMode, limits: PictureLimits) -> Iterator[Ca
         try:
             shown = image.to_pillow()
         except Exception as error:
-            raise _fault_of(error) from None
+            fault = fault or _fault_of(error)
+            continue
         exif = image.info.get("exif")
         yield from canvases(
             shown,
@@ -53,6 +55,8 @@ def open_heif(data: bytes, mode: HashMode, limits: PictureLimits) -> Iterator[Ca
             frame=number if len(images) > 1 else None,
             orientation=orientation_of(exif) if isinstance(exif, bytes) else None,
         )
+    if fault is not None:
+        raise fault
 
 
 def _fault_of(error: Exception) -> PictureFault:
