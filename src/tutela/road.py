@@ -22,7 +22,7 @@ from tutela.policy import Context, Policy
 from tutela.uploads.act import Act
 from tutela.uploads.gate import Examined, UploadGate
 from tutela.uploads.plan import Plan
-from tutela.uploads.records import Asker
+from tutela.uploads.records import Asker, each_of
 
 
 class Road:
@@ -55,14 +55,20 @@ class Road:
     async def hashes(
         self, items: Sequence[tuple[Item, HashQuery]], asker: Asker | None = None
     ) -> list[Decision]:
-        """The decisions on hashes that a platform computed itself; its bytes stay with it."""
-        asker = asker or Asker()
+        """The decisions on hashes that a platform computed itself; its bytes stay with it.
+
+        A batch under an idempotency key is decided and remembered as a whole.
+        """
+        askers = each_of(asker or Asker(), len(items))
+        earlier = await self.act.earlier_batch(askers)
+        if earlier is not None:
+            return earlier
         seen = await self.gate.check([query for _, query in items])
         if any(examined.faulty for examined in seen):
             raise IndexUnavailable("The lists could not be asked.")
         plans = [
-            self.decide(item, examined, asker, query=query)
-            for (item, query), examined in zip(items, seen, strict=True)
+            self.decide(item, examined, who, query=query)
+            for (item, query), examined, who in zip(items, seen, askers, strict=True)
         ]
         return await self.act.many(plans)
 

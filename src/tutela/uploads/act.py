@@ -91,6 +91,10 @@ class Act:
         except BaseException as error:
             for plan in ready:
                 await asyncio.shield(self._undo(plan, error))
+            if isinstance(error, Conflict):
+                earlier = await self.earlier_batch([plan.asker for plan in plans])
+                if earlier is not None:
+                    return earlier
             raise
         return [plan.decision for plan in ready]
 
@@ -99,6 +103,18 @@ class Act:
         if asker.idempotency_key is None:
             return None
         return await asyncio.to_thread(self._remembered, asker)
+
+    async def earlier_batch(self, askers: Sequence[Asker]) -> list[Decision] | None:
+        """The decisions that this very batch got before, if it was decided."""
+        if not askers or askers[0].idempotency_key is None:
+            return None
+        found = await asyncio.to_thread(self._remembered_batch, askers)
+        return found if len(found) == len(askers) else None
+
+    def _remembered_batch(self, askers: Sequence[Asker]) -> list[Decision]:
+        with self._database.read() as connection:
+            found = [remembered(connection, asker) for asker in askers]
+        return [decision for decision in found if decision is not None]
 
     def _remembered(self, asker: Asker) -> Decision | None:
         with self._database.read() as connection:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import msgspec
@@ -21,6 +21,15 @@ class Asker:
     key_id: str = ""
     idempotency_key: str | None = None
     request_digest: bytes | None = None
+
+
+def each_of(asker: Asker, count: int) -> list[Asker]:
+    """The asker of each item of a batch: the batch's idempotency key with the item's place."""
+    if asker.idempotency_key is None:
+        return [asker] * count
+    return [
+        replace(asker, idempotency_key=f"{asker.idempotency_key}#{place}") for place in range(count)
+    ]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
