@@ -59,14 +59,34 @@ def _order_by(column: Any, bounds: Any, order: Any) -> None:
 
 
 @njit(cache=True, nogil=True)
-def _fill(column: Any, following: Any, bounds: Any, ids: Any, next_words: Any) -> None:
-    cursor = bounds[:-1].copy()
+def _part(column: Any, following: Any, bounds: Any, parted: Any) -> None:
+    """First of two passes: by the upper byte of the word, into 256 streams.
+
+    An entry is its id, the following word and the word in one 64-bit number, so that the second
+    pass reads one stream and writes only within a part that the processor's cache holds.
+    """
+    cursor = np.empty(256, np.int64)
+    for upper in range(256):
+        cursor[upper] = np.int64(bounds[upper << 8])
     for k in range(column.shape[0]):
-        key = np.int64(column[k])
-        at = cursor[key]
-        ids[at] = k
-        next_words[at] = following[k]
-        cursor[key] = at + np.uint32(1)
+        key = np.uint64(column[k])
+        part = np.int64(key >> np.uint64(8))
+        entry = (np.uint64(k) << np.uint64(32)) | (np.uint64(following[k]) << np.uint64(16)) | key
+        parted[cursor[part]] = entry
+        cursor[part] += 1
+
+
+@njit(cache=True, nogil=True)
+def _fill(parted: Any, bounds: Any, ids: Any, next_words: Any) -> None:
+    """Second pass: each entry to its place in its bucket, in the order of ids."""
+    cursor = bounds[:-1].copy()
+    for k in range(parted.shape[0]):
+        entry = parted[k]
+        key = np.int64(entry & np.uint64(0xFFFF))
+        at = np.int64(cursor[key])
+        ids[at] = np.uint32(entry >> np.uint64(32))
+        next_words[at] = np.uint16((entry >> np.uint64(16)) & np.uint64(0xFFFF))
+        cursor[key] = np.uint32(at + 1)
 
 
 @njit(cache=True, nogil=True)
@@ -150,7 +170,7 @@ def buckets_of(hashes: U64) -> Iterator[Buckets]:
     words = hashes.view(np.uint16)
     column, following = np.empty(count, np.uint16), np.empty(count, np.uint16)
     bounds, next_words = np.empty(BOUNDS, np.uint32), np.empty(count, np.uint16)
-    ids = np.empty(count, np.uint32)
+    ids, parted = np.empty(count, np.uint32), np.empty(count, np.uint64)
     packed = np.empty(id_stride(count) // 8, np.uint64)
     _cut(words, 0, column)
     for word in range(WORDS):
@@ -159,7 +179,8 @@ def buckets_of(hashes: U64) -> Iterator[Buckets]:
         if word == 0:
             yield Buckets(bounds, following, packed[:0])
         else:
-            _fill(column, following, bounds, ids, next_words)
+            _part(column, following, bounds, parted)
+            _fill(parted, bounds, ids, next_words)
             _pack(ids, id_bits(count), packed)
             yield Buckets(bounds, next_words, packed)
         column, following = following, column

@@ -6,12 +6,13 @@ import mmap
 import os
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from tutela.core import HashType
 from tutela.core.hashes import PDQ_BYTES
@@ -35,7 +36,13 @@ from .search import BOUNDS, WORDS
 from .snapshot import PAGE, block_sums, write_header
 
 _CHUNK = 1 << 18
-"""Hashes sorted and written at a time (8 MiB)."""
+"""Hashes sorted at a time."""
+HUGE = 2 * 1024 * 1024
+"""A huge page."""
+_PIECE = 4 * HUGE
+"""Bytes written at a time."""
+_LARGE = 64 * 1024 * 1024
+"""From this size a file is laid out in huge pages."""
 _FULL = {28, 122}
 """ENOSPC and EDQUOT."""
 
@@ -43,32 +50,57 @@ Digested = Mapping[HashType, tuple[U8, I64]]
 
 
 class _Sections:
-    """Where each section goes, and how it gets there."""
+    """Where each section goes, and how it gets there.
 
-    def __init__(self, file: int, breathe: Any) -> None:
+    Large files have their sections at multiples of a huge page and are written in whole huge
+    pages, in order: then the kernel keeps them in memory as such and maps them as such, which
+    spares most of a look-up's address translations.
+    """
+
+    def __init__(self, file: int, breathe: Callable[[], None]) -> None:
         self.file = file
         self.places: dict[str, tuple[int, int]] = {}
         self.end = PAGE
         self.breathe = breathe
+        self._held: dict[str, tuple[int, bytearray]] = {}
 
-    def add(self, name: str, length: int) -> None:
-        self.places[name] = (self.end, length)
-        self.end += -(-length // PAGE) * PAGE
+    def lay(self, lengths: Mapping[str, int]) -> None:
+        """Give every section its place."""
+        step = HUGE if sum(lengths.values()) > _LARGE else PAGE
+        for name, length in lengths.items():
+            self.places[name] = (-(-self.end // step) * step, length)
+            self.end = sum(self.places[name])
+        self.end = -(-self.end // PAGE) * PAGE
+        os.truncate(self.file, self.end)
 
-    def write(self, name: str, at: int, array: Any) -> None:
-        """Write ``array`` at byte ``at`` of a section."""
-        view = memoryview(array).cast("B") if array.size else memoryview(b"")
+    def append(self, name: str, array: npt.NDArray[Any]) -> None:
+        """Add ``array`` to what a section has so far."""
+        done, held = self._held.pop(name, (0, bytearray()))
+        held += np.ascontiguousarray(array).reshape(-1).view(np.uint8).data
+        whole = len(held) // _PIECE * _PIECE
+        if whole:
+            self._write(self.places[name][0] + done, memoryview(held)[:whole])
+            done, held = done + whole, held[whole:]
+        self._held[name] = (done, held)
+
+    def finish(self, name: str) -> None:
+        """Write the rest of a section, zeros up to its length."""
+        done, held = self._held.pop(name, (0, bytearray()))
         start, length = self.places[name]
-        if at + len(view) > length:
+        missing = length - done - len(held)
+        if missing < 0:
             raise ValueError(f"section {name} is too short")
+        self._write(start + done, memoryview(bytes(held)))
+
+    def _write(self, at: int, view: memoryview) -> None:
         while view:
-            written = os.pwrite(self.file, view[: 32 << 20], start + at)
+            written = os.pwrite(self.file, view[:_PIECE], at)
             at += written
             view = view[written:]
             self.breathe()
 
 
-def _breather(pace: float) -> Any:
+def _breather(pace: float) -> Callable[[], None]:
     """A function to call now and then: sleeps so that only ``pace`` of the time is worked."""
     since = time.perf_counter()
 
@@ -81,7 +113,7 @@ def _breather(pace: float) -> Any:
     return breathe
 
 
-def _checked(pdq: U8, refs: I64, digests: Digested) -> None:
+def _check_shapes(pdq: U8, refs: I64, digests: Digested) -> None:
     if pdq.ndim != 2 or pdq.shape[1] != PDQ_BYTES or len(pdq) != len(refs):
         raise InvalidHash("PDQ hashes are 32 bytes each, with one ref for each.")
     for kind, (values, owners) in digests.items():
@@ -92,13 +124,13 @@ def _checked(pdq: U8, refs: I64, digests: Digested) -> None:
 
 
 @contextmanager
-def _beside(path: Path) -> Iterator[tuple[int, Path]]:
+def _beside(path: Path) -> Iterator[int]:
     """A new file in the same folder that becomes ``path`` if all goes well, and goes if not."""
     path.parent.mkdir(parents=True, exist_ok=True)
     building = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}.building")
     file = os.open(building, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
     try:
-        yield file, building
+        yield file
         os.fsync(file)
         os.replace(building, path)
         folder = os.open(path.parent, os.O_RDONLY | os.O_CLOEXEC)
@@ -129,52 +161,60 @@ def _near(sections: _Sections, pdq: U8, refs: I64) -> None:
         part = order[at : at + _CHUNK]
         gather_hashes(hashes, part, chunk)
         gather_refs(refs, part, owners)
-        sections.write("near.hashes", at * PDQ_BYTES, chunk[: len(part)])
-        sections.write("near.refs", at * 8, owners[: len(part)])
+        sections.append("near.hashes", chunk[: len(part)])
+        sections.append("near.refs", owners[: len(part)])
+    sections.finish("near.hashes")
+    sections.finish("near.refs")
     del order
     start, length = sections.places["near.hashes"]
+    bounds = np.empty((WORDS, BOUNDS), np.uint32)
     with mmap.mmap(sections.file, start + length, mmap.MAP_SHARED, mmap.PROT_READ) as mapped:
         ordered = np.frombuffer(mapped, np.uint64, count * 4, start).reshape(count, 4)
-        stride = id_stride(count)
         for word, made in enumerate(buckets_of(ordered)):
-            sections.write("near.bounds", word * BOUNDS * 4, made.bounds)
-            sections.write("near.next", word * count * 2, made.next_words)
+            bounds[word] = made.bounds
+            sections.append("near.next", made.next_words)
             if word > 0:
-                sections.write("near.ids", (word - 1) * stride, made.packed)
+                sections.append("near.ids", made.packed)
         del ordered
+    sections.append("near.bounds", bounds)
+    for name in ("near.bounds", "near.next", "near.ids"):
+        sections.finish(name)
 
 
 def _digests(sections: _Sections, digests: Digested) -> dict[str, int]:
     bits = {}
     for kind, (values, refs) in digests.items():
         plan = order_digests(values)
-        length = values.shape[1]
+        names = [f"{kind.value}.{part}" for part in ("values", "refs", "directory")]
         for at in range(0, len(refs), _CHUNK):
             part = plan.order[at : at + _CHUNK]
-            sections.write(f"{kind.value}.values", at * length, values[part])
-            sections.write(f"{kind.value}.refs", at * 8, refs[part])
-        sections.write(f"{kind.value}.directory", 0, plan.directory)
+            sections.append(names[0], values[part])
+            sections.append(names[1], refs[part])
+        sections.append(names[2], plan.directory)
+        for name in names:
+            sections.finish(name)
         bits[kind.value] = plan.bits
     return bits
 
 
+def _lengths(count: int, digests: Digested) -> dict[str, int]:
+    lengths = {"near.hashes": count * PDQ_BYTES, "near.refs": count * 8}
+    if count:
+        lengths["near.bounds"] = WORDS * BOUNDS * 4
+        lengths["near.next"] = padded(count) * 2
+        lengths["near.ids"] = (WORDS - 1) * id_stride(count)
+    for kind, (values, owners) in digests.items():
+        lengths[f"{kind.value}.values"] = values.size
+        lengths[f"{kind.value}.refs"] = len(owners) * 8
+        lengths[f"{kind.value}.directory"] = (2 ** directory_bits(len(owners)) + 1) * 4
+    return lengths
+
+
 def _build(path: Path, pdq: U8, refs: I64, digests: Digested, seq: int, pace: float) -> None:
-    count = len(refs)
-    with _beside(path) as (file, _):
+    with _beside(path) as file:
         sections = _Sections(file, _breather(pace))
-        sections.add("near.hashes", count * PDQ_BYTES)
-        sections.add("near.refs", count * 8)
-        if count:
-            sections.add("near.bounds", WORDS * BOUNDS * 4)
-            sections.add("near.next", padded(count) * 2)
-            sections.add("near.ids", (WORDS - 1) * id_stride(count))
-        for kind, (values, owners) in digests.items():
-            sections.add(f"{kind.value}.values", values.size)
-            sections.add(f"{kind.value}.refs", len(owners) * 8)
-            entries = 2 ** directory_bits(len(owners)) + 1
-            sections.add(f"{kind.value}.directory", entries * 4)
-        os.truncate(file, sections.end)
-        if count:
+        sections.lay(_lengths(len(refs), digests))
+        if len(refs):
             _near(sections, pdq, refs)
         bits = _digests(sections, digests)
         sums_at = sections.end
@@ -216,7 +256,7 @@ def build_snapshot(
 
     Raises ``InvalidHash`` (shapes), ``StorageFull``; a file that was there stays until the last.
     """
-    _checked(pdq, pdq_refs, digests)
+    _check_shapes(pdq, pdq_refs, digests)
     target = Path(path)
     if pace >= 1:
         _build(target, pdq, pdq_refs, digests, seq, pace)

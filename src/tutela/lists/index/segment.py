@@ -37,8 +37,8 @@ class Segment:
     """Hashes and refs with (or, for a short run, without) buckets. Never changed once made.
 
     ``hashes`` uint64 ``(n, 4)``, ``refs`` int64 ``(n,)``; ``removed`` are sorted refs that no
-    longer count in this segment. The arrays may lie in a memory-mapped file: they live as long as the
-    segment does, which is why a search holds on to its segments.
+    longer count in this segment. The arrays may lie in a memory-mapped file: they live as long
+    as the segment does, which is why a search holds on to its segments.
     """
 
     hashes: U64
