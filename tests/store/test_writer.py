@@ -197,6 +197,50 @@ def test_a_failed_write_that_was_cancelled_does_not_claim_to_stand(writer):
     assert told == [False]
 
 
+@pytest.mark.parametrize("first", ["settled", "cancelled"])
+@pytest.mark.parametrize("fails", [False, True])
+def test_a_cancellation_in_the_very_moment_of_the_answer_is_told_truly(
+    sqlite_database, rows, first, fails
+):
+    """Both arrive in one turn of the event loop, in either order."""
+    writer = Writer(sqlite_database)
+    told = []
+
+    def work(connection):
+        rows.write(connection)
+        if fails:
+            raise NotFound("gone")
+
+    async def caller():
+        try:
+            await writer.submit(work)
+        except asyncio.CancelledError as error:
+            told.append(write_stands(error))
+
+    async def story():
+        loop = asyncio.get_running_loop()
+        held = []
+        loop.call_soon_threadsafe = lambda call, *values: held.append((call, values))
+        task = asyncio.create_task(caller())
+        await asyncio.sleep(0)
+        while not held:
+            time.sleep(0.005)
+        del loop.call_soon_threadsafe
+        ((call, values),) = held
+        if first == "settled":
+            call(*values)
+            task.cancel()
+        else:
+            task.cancel()
+            call(*values)
+        await asyncio.wait_for(task, 10)
+
+    run(story())
+    writer.close()
+    assert told == [not fails]
+    assert len(ids(sqlite_database)) == (0 if fails else 1)
+
+
 def test_closing_commits_what_waits_and_refuses_what_comes_later(database, rows):
     writer = Writer(database)
     gate = Gate()

@@ -44,7 +44,17 @@ def write_stands(error: BaseException) -> bool:
 class _Write:
     """One submitted write and whoever waits for it."""
 
-    __slots__ = ("claimed", "future", "loop", "value", "withdrawn", "work")
+    __slots__ = (
+        "claimed",
+        "done",
+        "failed",
+        "future",
+        "loop",
+        "settled",
+        "value",
+        "withdrawn",
+        "work",
+    )
 
     def __init__(
         self,
@@ -58,6 +68,9 @@ class _Write:
         self.value: Any = None
         self.claimed = False
         self.withdrawn = False
+        self.done = False
+        self.failed = False
+        self.settled: asyncio.Future[None] | None = None
 
 
 class Writer:
@@ -94,9 +107,15 @@ class Writer:
         write = _Write(work, future, loop)
         self._put(write)
         try:
-            return await asyncio.shield(future)
+            return await future
         except asyncio.CancelledError:
-            if not self._withdraw(write) and await _stands(future):
+            if not future.cancelled():  # it was settled in the same moment
+                stands = future.exception() is None
+            elif self._withdraw(write):
+                stands = False
+            else:
+                stands = await _stands(write, loop)
+            if stands:
                 raise asyncio.CancelledError(_STANDS) from None
             raise
 
@@ -204,12 +223,13 @@ def _attempt(
     return value, None
 
 
-async def _stands(future: asyncio.Future[Any]) -> bool:
+async def _stands(write: _Write, loop: asyncio.AbstractEventLoop) -> bool:
     """Wait until a write that has begun is settled, however often we are cancelled meanwhile."""
-    while not future.done():
-        with contextlib.suppress(asyncio.CancelledError, Exception):
-            await asyncio.shield(future)
-    return future.exception() is None
+    write.settled = loop.create_future()
+    while not write.done:
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.shield(write.settled)
+    return not write.failed
 
 
 def _answer(answers: list[tuple[_Write, Any, Exception | None]]) -> None:
@@ -232,9 +252,11 @@ def _settle_all(group: list[tuple[_Write, Any, Exception | None]]) -> None:
 
 
 def _settle(write: _Write, value: Any, error: Exception | None) -> None:
-    if write.future.done():
-        return
-    if error is None:
+    write.done, write.failed = True, error is not None
+    if write.future.done():  # its task was cancelled, and waits to hear how it went
+        if write.settled is not None:
+            write.settled.set_result(None)
+    elif error is None:
         write.future.set_result(value)
     else:
         write.future.set_exception(error)
