@@ -10,9 +10,11 @@ import asyncio
 import contextlib
 import random
 import time
+import traceback
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import datetime
+from pathlib import Path
 
 import structlog
 
@@ -90,8 +92,14 @@ class Duties:
                 "duty_failed",
                 duty=duty.name,
                 error=error.code if isinstance(error, TutelaError) else type(error).__name__,
-                exc_info=not ours,
+                at=None if ours else places(error),
             )
+
+
+def places(error: BaseException) -> list[str]:
+    """Where an exception came from, innermost last, without its words: those may hold content."""
+    frames = traceback.extract_tb(error.__traceback__)[-8:]
+    return [f"{Path(frame.filename).name}:{frame.lineno} {frame.name}" for frame in frames]
 
 
 def _wait(duty: Duty, state: DutyState) -> float:

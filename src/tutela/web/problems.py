@@ -106,3 +106,8 @@ async def on_http_error(request: Request, error: Exception) -> Response:
     code = {404: "not-found", 405: "method-not-allowed"}.get(error.status_code, "error")
     detail = TITLES.get(error.status_code, "Error") + "."
     return problem(error.status_code, code, detail, headers=dict(error.headers or {}))
+
+
+async def on_unexpected(request: Request, error: Exception) -> Response:
+    """Handler for what nobody foresaw; the shell logs where it came from."""
+    return unexpected()

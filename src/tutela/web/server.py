@@ -28,7 +28,7 @@ from .api import decisions, lists, status
 from .api.hashes import HashesEndpoint
 from .api.uploads import UploadEndpoint
 from .openapi import describe
-from .problems import on_http_error, on_tutela_error, problem
+from .problems import on_http_error, on_tutela_error, on_unexpected, problem
 from .protocol import http_protocol
 from .shell import Shell
 from .state import Web
@@ -60,12 +60,14 @@ def create_app(tutela: Tutela, *, manage: bool = True) -> ASGIApp:
         title="Tutela",
         version=__version__,
         lifespan=lifespan,
+        telemetry={"tracing": False, "metrics": False, "logs": False},
         docs_url=None,
         redoc_url=None,
         exception_handlers={
             TutelaError: on_tutela_error,
             HTTPException: on_http_error,
             RequestValidationError: _on_invalid,
+            Exception: on_unexpected,
         },
     )
     app.state.web = web

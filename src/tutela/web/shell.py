@@ -9,6 +9,7 @@ import structlog
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from tutela.core import new_id
+from tutela.duties import places
 
 from .metrics import Metrics
 from .problems import unexpected
@@ -64,11 +65,10 @@ class Shell:
                 "unexpected",
                 request_id=request_id.decode(),
                 error=type(error).__name__,
-                exc_info=not status,
+                at=places(error),
             )
-            if status:
-                raise
-            await unexpected()(scope, receive, sending)
+            if not status:
+                await unexpected()(scope, receive, sending)
         finally:
             route = route_name(scope)
             self._metrics.answered(route, status)

@@ -19,6 +19,7 @@ from tutela.lists.signals import derived_id
 from tutela.uploads.bodies import body_parts
 
 from ..auth.keys import ApiKey, Scope
+from ..bounded import BoundedRoute
 from ..schemas import (
     EditDone,
     ImportShown,
@@ -42,7 +43,7 @@ FILE_BODY = {
 }
 """OpenAPI's words for a body that is a file and is read as a stream."""
 
-router = APIRouter(prefix="/v1/lists", tags=["lists"])
+router = APIRouter(prefix="/v1/lists", tags=["lists"], route_class=BoundedRoute)
 
 Reader = Annotated[ApiKey, Depends(Needs(Scope.LISTS_READ))]
 Editor = Annotated[ApiKey, Depends(Needs(Scope.LISTS_WRITE))]
