@@ -131,8 +131,8 @@ def sniff(head: bytes) -> Format:
         or _small_headers(head)
         or _archive(head)
         or _transport_stream(head)
+        or _text(head)  # before sound: a byte order mark looks like an MPEG frame
         or _audio(head)
-        or _text(head)
         or UNKNOWN
     )
 
