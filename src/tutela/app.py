@@ -19,12 +19,14 @@ from tutela.hashing.options import HashOptions
 from tutela.lists import Hooks, ListInfo, Lists, ListVersion
 from tutela.lists.index import Index
 from tutela.policy import Policy
+from tutela.policy.desk import PolicyDesk
 from tutela.road import Road
 from tutela.settings import Settings, load_settings
 from tutela.store import Database, Leases, Objects, Outbox, Writer
 from tutela.transparency import Ledger
 from tutela.transparency.sequencer import Sequencer
 from tutela.uploads.act import Act
+from tutela.uploads.decide import Decide
 from tutela.uploads.deferred import Deferred
 from tutela.uploads.gate import UploadGate
 from tutela.uploads.selftest import Selftest, selftest_signals
@@ -42,11 +44,12 @@ class Tutela:
 
     Everything is a public member, so that the server, the command line and tests reach the same
     parts. Making one migrates the database and makes the keys at the very first start; ``start``
-    starts decoder workers and background duties. Raises ``InvalidSetting``, ``InvalidPolicy``,
+    starts decoder workers and, with ``background`` (not so on the command line), the duties that
+    a server does by itself. Raises ``InvalidSetting``, ``InvalidPolicy``,
     ``StoreUnavailable``.
     """
 
-    def __init__(self, settings: Settings | None = None) -> None:
+    def __init__(self, settings: Settings | None = None, *, background: bool = True) -> None:
         self.settings = settings = settings or load_settings()
         settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.database = Database(settings)
@@ -61,7 +64,9 @@ class Tutela:
         self.index = Index(settings.data_dir / "index")
         hooks = Hooks(version=self._log_version)
         self.lists = Lists(self.database, self.index, settings, hooks=hooks)
-        self.policy = Policy.load(settings.policy.file)
+        self.policy_desk = PolicyDesk(
+            self.database, settings, enqueue=self.outbox.enqueue, log=self.ledger.append
+        )
         self.spool = Spool(settings)
         options = HashOptions.from_settings(settings.hashing)
         self.decoder = DecoderPool.from_settings(settings.hashing)
@@ -75,15 +80,21 @@ class Tutela:
             outbox=self.outbox,
             settings=settings,
         )
-        self.road = Road(self.gate, lambda: self.policy, self.act, lambda: self.protecting)
+        decide = Decide(self.policy, lambda: self.protecting)
+        self.road = Road(self.gate, decide, self.act)
         self.deferred = Deferred(self.road, self.database, self.spool, settings.uploads)
         self.selftest = Selftest(self.road.upload, self.database, self.writer)
         self.retention = Retention(
             self.database, self.objects, settings, erase=self._forget_decisions
         )
-        self.duties = Duties(self._duties())
+        self.duties = Duties(self._duties() if background else ())
         self.protecting = False
         self._threads: ThreadPoolExecutor | None = None
+
+    @property
+    def policy(self) -> Policy:
+        """The policy in force."""
+        return self.policy_desk.policy
 
     async def start(self) -> Self:
         """Start decoder workers, bring the index up to date, and take up the background duties.
@@ -125,6 +136,7 @@ class Tutela:
         command line, which starts nothing else."""
         self.lists.open()
         self.lists.ensure_selftest(selftest_signals())
+        self.policy_desk.open()
         self.protecting = self.lists.protection(fresh=True).protecting
 
     def close(self) -> None:
@@ -165,6 +177,7 @@ class Tutela:
         """Take in what changed in lists and policy, and say anew whether we protect."""
         try:
             self.lists.refresh()
+            self.policy_desk.refresh()
         finally:
             self.protecting = self.lists.protection(fresh=True).protecting
 

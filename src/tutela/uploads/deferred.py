@@ -32,8 +32,8 @@ from tutela.store import Database
 from tutela.store.tables.uploads import deferred_uploads
 
 from .act import Act
+from .decide import Decide
 from .gate import Examined, UploadGate
-from .plan import Plan
 from .records import Asker
 from .spool import Spool
 
@@ -48,19 +48,8 @@ class Road(Protocol):
     """What is needed of ``tutela.road.Road``."""
 
     gate: UploadGate
+    decide: Decide
     act: Act
-
-    def decide(
-        self,
-        item: Item,
-        examined: Examined,
-        asker: Asker,
-        *,
-        tries: int = 0,
-        follows: str | None = None,
-    ) -> Plan:
-        """From what was seen to what shall be done."""
-        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,7 +103,7 @@ class Deferred:
         with source:
             last = waiting.tries + 1 >= self._settings.deferred_tries
             examined = await self._road.gate.examine(source, forgive=not last)
-            plan = self._road.decide(
+            plan = await self._road.decide(
                 waiting.item,
                 examined,
                 Asker(key_id=waiting.key_id),
@@ -137,7 +126,7 @@ class Deferred:
             reason=why,
             fault=FaultKind.UNAVAILABLE,
         )
-        plan = self._road.decide(
+        plan = await self._road.decide(
             waiting.item,
             Examined(media=None, findings=(finding,)),
             Asker(key_id=waiting.key_id),
