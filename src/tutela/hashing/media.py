@@ -23,6 +23,7 @@ from tutela.core import (
     Media,
     MediaKind,
     PictureHash,
+    ViewHash,
 )
 
 from . import sniff
@@ -137,7 +138,7 @@ class _Examination:
         spectrum = canvas.spectrum(exact=exact)
         plain = spectrum.pdq()
         stored = canvas.stored_view(exact=exact)
-        views = (stored,) if stored is not None else ()
+        views: tuple[ViewHash, ...] = (stored,) if stored is not None else ()
         if self._options.views:
             views += view_hashes(np.ascontiguousarray(canvas.upright), spectrum)
         return PictureHash(

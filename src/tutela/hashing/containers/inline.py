@@ -22,7 +22,11 @@ _URI = re.compile(
 
 
 def members(reader: BinaryIO) -> Iterator[tuple[str, Iterator[bytes]]]:
-    """Names and contents of the media written into a text."""
+    """Names and contents of the media written into a text.
+
+    White space is skipped as browsers do; without padding a word that follows is taken for data,
+    which adds bytes behind the picture but hides none of it.
+    """
     reader.seek(0)
     text = reader.read(MAX_TEXT)
     if b"base64" not in text:
@@ -35,7 +39,7 @@ def members(reader: BinaryIO) -> Iterator[tuple[str, Iterator[bytes]]]:
 
 def _decoded(written: bytes) -> bytes:
     plain = b"".join(unquote_to_bytes(written).split()).translate(bytes.maketrans(b"-_", b"+/"))
-    plain = plain.rstrip(b"=")
+    plain = plain.partition(b"=")[0]  # padding ends it, whatever text follows
     plain = plain[: len(plain) - (len(plain) % 4 == 1)]
     try:
         return base64.b64decode(plain + b"=" * (-len(plain) % 4))

@@ -148,8 +148,8 @@ def _text(name: bytes, flags: int) -> str:
 
 
 def is_folder(entry: Entry) -> bool:
-    """A folder has a name that ends in a slash and nothing in it."""
-    return entry.name.endswith("/") and not entry.size and not entry.packed
+    """A folder has a name that ends in a slash and nothing in it (deflate needs 2 bytes for it)."""
+    return entry.name.endswith("/") and not entry.size and (entry.packed or 0) <= 2
 
 
 def content(reader: BinaryIO, entry: Entry) -> Iterator[bytes]:
