@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from tutela.core import HashType
 from tutela.core.hashes import PDQ_BYTES
-from tutela.errors import InvalidHash, StorageFull
+from tutela.errors import IndexUnavailable, InvalidHash, StorageFull, Unavailable
 
 from .buckets import (
     I64,
@@ -123,12 +123,44 @@ def _check_shapes(pdq: U8, refs: I64, digests: Digested) -> None:
         raise InvalidHash("A snapshot holds at most 4,294,967,295 hashes of a type.")
 
 
+def _failed(error: OSError) -> Unavailable:
+    kept = "The snapshot in force stays in force."
+    if error.errno in _FULL:
+        return StorageFull(
+            "There is no room for the index snapshot.",
+            kept=kept,
+            next_step="Free some space; the snapshot is built again by itself.",
+        )
+    return IndexUnavailable(
+        f"The index snapshot could not be written ({error.strerror}).",
+        kept=kept,
+        next_step="Give the process the right to write in the data folder.",
+    )
+
+
+def _sweep(path: Path) -> None:
+    """Delete what builders left that were killed."""
+    for left in path.parent.glob(f".{path.name}.*.building"):
+        process = left.name.removeprefix(f".{path.name}.").partition("-")[0]
+        if process.isdigit() and int(process) != os.getpid():
+            try:
+                os.kill(int(process), 0)
+            except ProcessLookupError:
+                left.unlink(missing_ok=True)
+            except PermissionError:
+                continue
+
+
 @contextmanager
 def _beside(path: Path) -> Iterator[int]:
     """A new file in the same folder that becomes ``path`` if all goes well, and goes if not."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    building = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}.building")
-    file = os.open(building, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _sweep(path)
+        building = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}.building")
+        file = os.open(building, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise _failed(error) from error
     try:
         yield file
         os.fsync(file)
@@ -139,13 +171,7 @@ def _beside(path: Path) -> Iterator[int]:
         finally:
             os.close(folder)
     except OSError as error:
-        if error.errno in _FULL:
-            raise StorageFull(
-                "There is no room for the index snapshot.",
-                kept="The snapshot in force stays in force.",
-                next_step="Free some space; the snapshot is built again by itself.",
-            ) from error
-        raise
+        raise _failed(error) from error
     finally:
         os.close(file)
         with suppress(FileNotFoundError):
@@ -249,12 +275,13 @@ def build_snapshot(
 
     ``pdq`` is uint8 ``(n, 32)`` (pictures and video frames alike), ``pdq_refs`` int64 ``(n,)``;
     ``digests`` maps a digest type to uint8 ``(n, length)`` and int64 ``(n,)``; ``seq`` is the last
-    change they include. Memory-mapped arrays will do. About 12 bytes a hash are needed besides.
+    change they include. Memory-mapped arrays will do. About 22 bytes a hash are needed besides.
 
     With ``pace`` below 1 it works in a thread of the lowest priority and only that share of the
     time, so that look-ups on the same machine keep their speed.
 
-    Raises ``InvalidHash`` (shapes), ``StorageFull``; a file that was there stays until the last.
+    Raises ``InvalidHash`` (shapes), ``StorageFull``, ``IndexUnavailable`` (the folder cannot be
+    written); a file that was there stays until the last moment.
     """
     _check_shapes(pdq, pdq_refs, digests)
     target = Path(path)

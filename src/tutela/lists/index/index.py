@@ -75,6 +75,7 @@ class Index:
         self.directory = Path(directory)
         self._force: _Force | None = None
         self._log: list[Change] = []
+        self._seen: tuple[int, int] | None = None
         self._writing = threading.Lock()
 
     @property
@@ -119,24 +120,31 @@ class Index:
         """Take up the snapshot that is in the folder now, if it isn't the one in force already.
 
         Cheap (one look at the file's identity) where nothing changed, so it may be called at
-        every refresh. True where a snapshot is in force. Raises ``SnapshotDamaged``: a snapshot
-        that was in force stays so.
+        every refresh. One that is older than the one in force is left alone: what changed between
+        the two might be known to nobody here. True where a snapshot is in force. Raises
+        ``SnapshotDamaged``: a snapshot that was in force stays so.
         """
+        force = self._force
         try:
             status = os.stat(self.path)
-            force = self._force
-            if force and force.snapshot.identity == (status.st_dev, status.st_ino):
-                return True
-            self._take(open_snapshot(self.path))
+            identity = status.st_dev, status.st_ino
+            if identity == self._seen or (force and force.snapshot.identity == identity):
+                return self.healthy
+            snapshot = open_snapshot(self.path)
         except FileNotFoundError:
-            pass
-        return self.healthy
+            return self.healthy
+        if force and snapshot.seq < force.snapshot.seq:
+            self._seen = identity
+        else:
+            self._take(snapshot)
+        return True
 
     def swap(self, path: Path | str) -> None:
         """Put a snapshot that was built at ``path`` in force, here and (by its name) everywhere.
 
-        Changes newer than it, applied before, stay in force. Raises ``SnapshotDamaged`` or
-        ``IndexUnavailable`` (no such file); what was in force stays so.
+        Changes newer than it, applied before, stay in force. An older snapshot than the one in
+        force (the database was put back) is taken with nothing on top: ``seq`` goes back. Raises
+        ``SnapshotDamaged`` or ``IndexUnavailable`` (no such file); what was in force stays so.
         """
         built = Path(path)
         try:
@@ -175,7 +183,7 @@ class Index:
             self._force = _Force(force.snapshot, side, fresh[-1].seq)
 
     def near(self, queries: Sequence[tuple[bytes, int]]) -> list[list[Hit]]:
-        """For each ``(hash, radius)`` all signals within the radius, nearest first.
+        """For each ``(hash, radius)`` all signals within the radius, nearest first, each once.
 
         A hash is 32 bytes, a radius 0 to 31 bits. One call for all views of an upload is far
         cheaper than one for each. Raises ``IndexUnavailable``, ``InvalidHash``, ``InvalidInput``.
@@ -196,7 +204,7 @@ class Index:
             np.frombuffer(bytes(radii), np.uint8),
         )
         if len(found):
-            rows = sorted(found.tolist())
+            rows = sorted(set(map(tuple, found.tolist())))
             for number, group in groupby(rows, key=lambda row: row[0]):
                 answers[number] = [Hit(ref, distance) for _, distance, ref in group]
         return answers
@@ -211,7 +219,7 @@ class Index:
         side = force.side
         if side.removed and refs:
             refs = [ref for ref in refs if ref not in side.removed]
-        return [*refs, *side.added.get((type, digest), ())]
+        return sorted({*refs, *side.added.get((type, digest), ())})
 
     def _in_force(self) -> _Force:
         force = self._force
@@ -224,6 +232,9 @@ class Index:
 
     def _take(self, snapshot: Snapshot) -> None:
         with self._writing:
+            force = self._force
+            if force and snapshot.seq < force.snapshot.seq:
+                self._log = []
             newer = [change for change in self._log if change.seq > snapshot.seq]
             side = _applied(SideState(snapshot.near), newer)
             self._log = newer

@@ -30,7 +30,7 @@ from typing import Any
 import numpy as np
 
 from tutela.core import HashType
-from tutela.errors import SnapshotDamaged
+from tutela.errors import IndexUnavailable, SnapshotDamaged
 
 from .buckets import I64, U8, U32, U64
 from .checksum import xxh64
@@ -119,14 +119,26 @@ def _check(path: Path, data: U8, facts: dict[str, Any]) -> None:
 
 
 def open_snapshot(path: Path) -> Snapshot:
-    """Map a snapshot and check all of it. Raises ``SnapshotDamaged``, or ``FileNotFoundError``."""
-    file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    """Map a snapshot and check all of it.
+
+    Raises ``FileNotFoundError``, ``SnapshotDamaged``, or ``IndexUnavailable`` where the file
+    cannot be read for another reason.
+    """
     try:
-        status = os.fstat(file)
-        facts = _read_header(path, os.pread(file, PAGE, 0))
-        mapped = mmap.mmap(file, status.st_size, mmap.MAP_SHARED, mmap.PROT_READ)
-    finally:
-        os.close(file)
+        file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            status = os.fstat(file)
+            facts = _read_header(path, os.pread(file, PAGE, 0))
+            mapped = mmap.mmap(file, status.st_size, mmap.MAP_SHARED, mmap.PROT_READ)
+        finally:
+            os.close(file)
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise IndexUnavailable(
+            f"The index snapshot cannot be read ({error.strerror}).",
+            next_step="Give the process the right to read the data folder.",
+        ) from error
     if hasattr(mmap, "MADV_HUGEPAGE"):
         mapped.madvise(mmap.MADV_HUGEPAGE)
     data: U8 = np.frombuffer(mapped, np.uint8)
