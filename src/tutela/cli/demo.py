@@ -79,12 +79,15 @@ def _play(player: Player, console: Console, once: bool, open_page: bool) -> bool
     console.print("A blocking list with one landscape and one file: [green]protecting[/green].")
     chapters = player.chapters(lambda told: _tell(console, told))
     told = [one for _, chapter in chapters for one in chapter]
+    sealed = player.sealed()
+    total = sum(int(one["bytes"]) for one in sealed)
+    console.print(f"\n{len(sealed)} originals lie sealed ({total} bytes): {sealed[0]['begins']}")
     console.print("\n[bold]Proof[/bold]")
     proofs = player.proofs()
     for proof in proofs:
         _tell_proof(console, proof)
     summary = facts(told)
-    fine = summary["as_told"] and all(p.ok for p in proofs) and full and not empty
+    fine = summary["as_told"] and all(p.ok for p in proofs) and full and not empty and sealed
     console.print(
         f"\n{summary['uploads']} uploads: {summary['allow']} allowed, {summary['hold']} held, "
         f"{summary['block']} blocked; median {summary['median_ms']:.1f} ms in the gate; "
@@ -169,7 +172,6 @@ def _story(
                     "thumbnail": told.thumbnail is not None,
                     "gate_ms": float(told.answer.milliseconds.get("total", told.wire_ms)),
                     "ledger": record.get("ledger_entry"),
-                    "evidence": record.get("evidence"),
                 }
             )
         shown.append({"title": title, "told": cards})
@@ -177,6 +179,7 @@ def _story(
         "facts": summary,
         "chapters": shown,
         "proofs": proofs,
+        "sealed": player.sealed(),
         "list_name": LIST,
         "opaque": opaque,
         "server": f"{player.server.url}/",

@@ -210,6 +210,17 @@ class Player:
         with self._http() as http:
             return dict(self._done(http.get(f"/v1/decisions/{told.answer.decision_id}")))
 
+    def sealed(self) -> list[dict[str, Any]]:
+        """The sealed objects as they lie in the folder: name, bytes, and how they begin."""
+        root = self.data / "objects"
+        shown = []
+        for path in sorted(p for p in root.rglob("*") if p.is_file()):
+            with path.open("rb") as file:
+                first = file.readline(64).decode("ascii", "replace").strip()
+            size = path.stat().st_size
+            shown.append({"name": str(path.relative_to(root)), "bytes": size, "begins": first})
+        return shown
+
     # --- proving ----------------------------------------------------------------------------
 
     def proofs(self) -> list[Proof]:
@@ -252,7 +263,7 @@ class Player:
         done = self.tutela("verify", "--folder", str(copy))
         return Proof(
             title="The same with one byte changed:",
-            said=_last_line(done.stdout + done.stderr),
+            said=_last_line(done.stdout) or _last_line(done.stderr),
             ok=done.returncode == 1,
         )
 
