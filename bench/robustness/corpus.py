@@ -8,14 +8,16 @@ have nothing to do with one another, for counting false matches.
 from __future__ import annotations
 
 import itertools
+import random
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import skimage
-from PIL import Image
+from PIL import Image, ImageDraw, ImageFilter
 
+from . import transforms
 from .scenes import scene
 
 PACKAGED = (
@@ -116,12 +118,79 @@ def crops(side: int = 96) -> Iterator[Image.Image]:
 
 
 def unrelated(count: int) -> Iterator[np.ndarray]:
-    """``count`` pictures, RGB uint8, that have nothing to do with one another: the real ones
-    whole or their crops (never both), then scenes from seeds that ``pictures`` does not use."""
+    """``count`` pictures, RGB uint8, that have nothing to do with one another: crops of the real
+    ones, then made from seeds that ``pictures`` does not use.
+
+    Every third made one is of a sort that hashes confuse most easily: posts on the same
+    telephone's screen, captioned and framed pictures, pages of text, a few things on a plain
+    ground, gradients.
+    """
     cut = 0
     for picture in itertools.islice(crops(), count // 4):
         cut += 1
         yield np.asarray(picture)
     for seed in range(1_000_000, 1_000_000 + count - cut):
-        width, height = ((192, 144), (144, 192), (176, 176))[seed % 3]
-        yield np.asarray(scene(seed, width, height))
+        yield np.asarray(_alike(seed) if seed % 3 == 0 else scene(seed, *SMALL[seed % 4]))
+
+
+SMALL = ((192, 144), (144, 192), (176, 176), (208, 117))
+
+
+def _alike(seed: int) -> Image.Image:
+    """One picture of the sorts that are alike; which one, and all else, follows from the seed."""
+    chance = random.Random(seed)
+    sort = chance.choice(("screen", "screen", "caption", "frame", "text", "sparse", "gradient"))
+    width, height = chance.choice(SMALL)
+    if sort == "text":
+        return page_of_text(chance)
+    if sort == "gradient":
+        return gradient(chance, width, height)
+    if sort == "sparse":
+        return sparse(chance, width, height)
+    picture = scene(seed, width, height)
+    apply = {
+        "screen": transforms.screenshot,
+        "caption": transforms.caption(chance.uniform(0.1, 0.35), below=chance.random() < 0.4),
+        "frame": transforms.border(chance.uniform(0.02, 0.15), None),
+    }[sort]
+    return apply(picture, picture, chance)
+
+
+def page_of_text(chance: random.Random) -> Image.Image:
+    """A page of made-up words in lines, on white or black."""
+    dark = chance.random() < 0.3
+    width, height = chance.choice(((240, 320), (320, 240), (200, 360)))
+    page = Image.new("RGB", (width, height), (16, 16, 16) if dark else (255, 255, 255))
+    draw, size = ImageDraw.Draw(page), chance.randint(9, 22)
+    for y in range(8, height - size, round(size * chance.uniform(1.2, 1.8))):
+        if chance.random() < 0.12:
+            continue
+        letters = chance.choices("abcdefghijklmnopqrstuvwxyz      ", k=int(width / size * 2))
+        line = "".join(letters)[: chance.randint(5, 60)]
+        draw.text((8, y), line, font=transforms.font(size), fill=(230,) * 3 if dark else (20,) * 3)
+    return page
+
+
+def gradient(chance: random.Random, width: int, height: int) -> Image.Image:
+    """A smooth change of brightness, straight or round, with a little grain."""
+    rows, columns = np.mgrid[0:height, 0:width] / max(width, height)
+    angle = chance.uniform(0, 2 * np.pi)
+    ramp = columns * np.cos(angle) + rows * np.sin(angle)
+    if chance.random() < 0.5:
+        ramp = np.hypot(rows - chance.uniform(0, 1), columns - chance.uniform(0, 1))
+    values = chance.uniform(30, 200) + chance.uniform(40, 200) * (ramp - ramp.mean())
+    grain = np.random.default_rng(chance.getrandbits(32)).normal(0, 2, values.shape)
+    grey = np.clip(values + grain, 0, 255).astype(np.uint8)
+    return Image.fromarray(grey).convert("RGB")
+
+
+def sparse(chance: random.Random, width: int, height: int) -> Image.Image:
+    """One to five plain things on a plain ground."""
+    picture = Image.new("RGB", (width, height), tuple(chance.choices(range(256), k=3)))
+    draw = ImageDraw.Draw(picture)
+    for _ in range(chance.randint(1, 5)):
+        x, y = chance.uniform(0, width), chance.uniform(0, height)
+        wide, tall = chance.uniform(10, width / 2), chance.uniform(10, height / 2)
+        shape = chance.choice((draw.ellipse, draw.rectangle))
+        shape((x - wide, y - tall, x + wide, y + tall), fill=tuple(chance.choices(range(256), k=3)))
+    return picture.filter(ImageFilter.GaussianBlur(0.7))

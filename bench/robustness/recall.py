@@ -36,7 +36,9 @@ class Row:
     by_view: dict[str, int] = field(default_factory=dict)
     lookups: int = 0
 
-    def add(self, original: Original, plain: int, nearest: tuple[int, str] | None, lookups: int) -> None:
+    def add(
+        self, original: Original, plain: int, nearest: tuple[int, str] | None, lookups: int
+    ) -> None:
         """Counts one copy: its plain distance, and the nearest view within its radius."""
         hit_plain = plain <= PLAIN_RADIUS
         hit = hit_plain or nearest is not None

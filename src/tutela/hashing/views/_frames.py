@@ -29,7 +29,8 @@ bar, a screen's controls) and not to the picture on it."""
 def _share(line: U8, level: float, levels: float) -> float:
     count = 0
     for value in line:
-        count += abs(np.float32(value) - level) <= levels
+        if abs(np.float32(value) - level) <= levels:
+            count += 1
     return count / max(1, len(line))
 
 

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tutela.core import ViewHash
-from tutela.hashing.pdq import Spectrum, spectrum_from_luma
+from tutela.hashing.pdq import DIHEDRALS, Spectrum, spectrum_from_luma
 
 from ._badges import badge, patched
 from ._folds import folded
@@ -14,7 +14,7 @@ from ._frames import LOOSE, RINGING, TIGHT, Rectangle, cut, trim
 from ._planes import rectangle_samples, shrink, warped
 from ._seams import column_seam, row_seam
 from ._turns import turned
-from .catalogue import MOST_VIEWS, PADS, RULES, TURN_PAD, TURNS, ZOOMS, Kind
+from .catalogue import MOST_VIEWS, PADS, QUARTERS, RULES, TURN_PAD, TURNS, ZOOMS, Kind
 
 Samples = NDArray[np.float32]
 ALL_BITS = (1 << 256) - 1
@@ -41,21 +41,26 @@ class Looking:
         whole = (0, rows, 0, columns)
         self._rectangles.append(whole)
         plain = self.spectrum
-        self._quarters("", plain, Kind.DIHEDRAL)
+        self._quarters("", plain, Kind.DIHEDRAL, DIHEDRALS)
         self._invert(plain)
         self._nudge(plain)
         self._straighten(plain)
         self._patch("", whole, plain)
-        self._frames("", whole)
-        self._halves("", whole)
+        self._frames(whole)
+        self._halves(whole)
         return tuple(self.views[:MOST_VIEWS])
 
     # --- views of the whole picture ---------------------------------------------------------
 
-    def _quarters(self, prefix: str, spectrum: Spectrum, kind: Kind) -> None:
-        for name, bits in spectrum.dihedral().items():
+    def _quarters(
+        self, prefix: str, spectrum: Spectrum, kind: Kind, names: tuple[str, ...]
+    ) -> None:
+        if spectrum.quality < RULES[kind].quality:
+            return
+        hashes = spectrum.dihedral()
+        for name in names:
             if name:
-                self._add(f"{prefix}{name}", bits, spectrum.quality, kind)
+                self._add(f"{prefix}{name}", hashes[name], spectrum.quality, kind)
 
     def _invert(self, spectrum: Spectrum) -> None:
         hashes = spectrum.dihedral()
@@ -99,7 +104,7 @@ class Looking:
             filled = patched(spectrum.samples, corner, *shares)
             self._hash(f"{prefix}patch", filled, Kind.NESTED if prefix else Kind.PATCH)
 
-    def _frames(self, prefix: str, rectangle: Rectangle) -> None:
+    def _frames(self, rectangle: Rectangle) -> None:
         """What is left without what was put around it: as far as faint steps tell, the same on
         both sides of an axis, and cut out of a page."""
         top, bottom, left, right = rectangle
@@ -111,9 +116,12 @@ class Looking:
         even = (top + upright, bottom - upright, left + across, right - across)
         page = cut(self.plane, *rectangle)
         for name, found in (("trim", tight), ("trim-even", even), ("cut", page)):
-            self._rectangle(f"{prefix}{name}", found, Kind.NESTED if prefix else Kind.FRAME)
+            spectrum = self._rectangle(name, found, Kind.FRAME)
+            if spectrum is not None:
+                self._quarters(f"{name}+", spectrum, Kind.NESTED, QUARTERS)
+                self._patch(f"{name}+", found, spectrum)
 
-    def _halves(self, prefix: str, rectangle: Rectangle) -> None:
+    def _halves(self, rectangle: Rectangle) -> None:
         top, bottom, left, right = rectangle
         column, column_share = column_seam(self.plane, *rectangle)
         row, row_share = row_seam(self.plane, *rectangle)
@@ -129,26 +137,27 @@ class Looking:
         slack = -(-RINGING * self.plane.shape[0] // self.height)
         for name, half in halves.items():
             inner = trim(self.plane, *half, TIGHT, slack)
-            self._rectangle(f"{prefix}half-{name}", half, Kind.HALF)
-            self._rectangle(f"{prefix}half-{name}+trim", inner, Kind.HALF)
+            for label, part in ((f"half-{name}", half), (f"half-{name}+trim", inner)):
+                spectrum = self._rectangle(label, part, Kind.HALF)
+                if spectrum is not None:
+                    self._quarters(f"{label}+", spectrum, Kind.NESTED, ("mirror",))
 
-    def _rectangle(self, name: str, rectangle: Rectangle, kind: Kind) -> None:
-        """Hashes one rectangle, its quarter turns and mirrorings, and it without a badge."""
+    def _rectangle(self, name: str, rectangle: Rectangle, kind: Kind) -> Spectrum | None:
+        """Hashes one rectangle; None where it is too small or was hashed before."""
         top, bottom, left, right = rectangle
         rows, columns = self.plane.shape
         if (bottom - top) * (right - left) < LEAST_AREA * rows * columns:
-            return
+            return None
         for known in self._rectangles:
             apart_y = max(abs(top - known[0]), abs(bottom - known[1])) / rows
             apart_x = max(abs(left - known[2]), abs(right - known[3])) / columns
             if max(apart_x, apart_y) < SAME:
-                return
+                return None
         self._rectangles.append(rectangle)
         samples = rectangle_samples(self.plane, *(float(side) for side in rectangle))
         spectrum = spectrum_from_luma(samples)
         self._add(name, spectrum.pdq().bits, spectrum.quality, kind)
-        self._quarters(f"{name}+", spectrum, Kind.NESTED)
-        self._patch(f"{name}+", rectangle, spectrum)
+        return spectrum
 
     # --- hashing ----------------------------------------------------------------------------
 
@@ -160,6 +169,4 @@ class Looking:
         rule = RULES[kind]
         if quality >= rule.quality and bits not in self._seen:
             self._seen.add(bits)
-            self.views.append(
-                ViewHash(view=name, pdq=bits, quality=quality, radius=rule.radius)
-            )
+            self.views.append(ViewHash(view=name, pdq=bits, quality=quality, radius=rule.radius))

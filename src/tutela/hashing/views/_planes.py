@@ -88,8 +88,8 @@ def _tents(start: float, stop: float, size: int, first: NDArray[np.int64], weigh
     widest = 1
     for k in range(SIDE):
         centre = start + (k + 0.5) * step
-        a = max(low, int(math.floor(centre - reach)))
-        b = min(high, int(math.ceil(centre + reach)))
+        a = max(low, math.floor(centre - reach))
+        b = min(high, math.ceil(centre + reach))
         if b <= a:
             a = min(max(int(centre), low), high - 1)
             b = a + 1

@@ -67,7 +67,7 @@ def turned(plane: U8, height: int, width: int) -> float:
         for side in range(4):
             along = columns if side < 2 else rows
             # Anticlockwise: deep at top left, bottom right, left bottom, right top.
-            from_start = (side == 0 or side == 3) == (direction == 0)
+            from_start = (side in (0, 3)) == (direction == 0)
             corner_row = (0 if from_start else rows - 1) if side >= 2 else (rows - 1) * side
             corner_column = (
                 (0 if from_start else columns - 1) if side < 2 else (columns - 1) * (side - 2)

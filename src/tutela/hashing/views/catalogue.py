@@ -36,16 +36,16 @@ class Rule:
 
 
 RULES: dict[Kind, Rule] = {
-    Kind.DIHEDRAL: Rule(28, 40, "turned by quarters or mirrored; the same pixels"),
-    Kind.INVERT: Rule(26, 40, "colours inverted; every bit of the hash complemented"),
+    Kind.DIHEDRAL: Rule(28, 60, "turned by quarters or mirrored; the same pixels"),
+    Kind.INVERT: Rule(26, 80, "colours inverted; every bit of the hash complemented"),
     Kind.PAD: Rule(30, 60, "cropped on all sides; the lost margin guessed from the edge"),
     Kind.ZOOM: Rule(28, 60, "more of the scene shown than was listed; cut back"),
-    Kind.TURN: Rule(30, 60, "turned by a little and cropped; turned back, padded"),
-    Kind.STRAIGHTEN: Rule(30, 50, "turned by a little on its canvas; wedges tell the angle"),
-    Kind.FRAME: Rule(30, 50, "border, bars, caption or a screen around it; cut away"),
-    Kind.HALF: Rule(30, 50, "put together with another picture; cut at the seam"),
-    Kind.PATCH: Rule(30, 50, "opaque badge in a corner; filled in from its surroundings"),
-    Kind.NESTED: Rule(28, 50, "two changes on top of each other, such as trimmed and mirrored"),
+    Kind.TURN: Rule(30, 70, "turned by a little and cropped; turned back, padded"),
+    Kind.STRAIGHTEN: Rule(30, 60, "turned by a little on its canvas; wedges tell the angle"),
+    Kind.FRAME: Rule(30, 80, "border, bars, caption or a screen around it; cut away"),
+    Kind.HALF: Rule(30, 80, "put together with another picture; cut at the seam"),
+    Kind.PATCH: Rule(30, 70, "opaque badge in a corner; filled in from its surroundings"),
+    Kind.NESTED: Rule(26, 80, "two changes on top of each other, such as trimmed and mirrored"),
 }
 """How far each kind may match."""
 
@@ -57,5 +57,7 @@ TURNS = (-1.75, 1.75)
 """Degrees clockwise by which the picture is turned back."""
 TURN_PAD = 0.02
 """Share of each side that is taken to have been cropped after a small turn."""
-MOST_VIEWS = 64
+QUARTERS = ("rotate-90", "rotate-180", "rotate-270", "flip", "mirror")
+"""What is tried on top of a frame cut away."""
+MOST_VIEWS = 40
 """Never more hashes of one picture than this, whatever is found in it."""
