@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import settings
 from sqlalchemy import insert
 
 from tutela.core import new_id, utc_now
@@ -16,6 +17,9 @@ from tutela.store.tables.decisions import decisions, items
 from tutela.transparency import Ledger, LedgerEntry, Sequencer
 from tutela.transparency.report import Report
 from tutela.transparency.verify import verify
+
+settings.register_profile("unhurried", deadline=None)
+settings.load_profile("unhurried")
 
 
 @dataclass
