@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -28,7 +29,7 @@ from tutela.core import (
 from tutela.policy import AllowEntry, AllowList, Context, MemoryBrakes, Policy
 from tutela.policy.decide import OPAQUE, decide
 from tutela.policy.loading import parse
-from tutela.policy.rules import RuleSet
+from tutela.policy.rules import Brake, Rule, RuleSet
 
 MATCHES = {FindingKind.EXACT, FindingKind.NEAR, FindingKind.VIDEO}
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -59,29 +60,39 @@ ITEM_CONDITIONS = [text for text in CONDITIONS if "finding." not in text] + [
     "1 / 0 == 1",
 ]
 
-OUTCOMES = [outcome.value for outcome in Outcome]
+OUTCOMES = list(Outcome)
+
+
+def _read(each: str, when: str) -> Rule:
+    """One rule as read from a file."""
+    text = f'[[rule]]\nname = "x"\neach = "{each}"\nwhen = "{when}"\noutcome = "hold"'
+    return parse(text, origin="arbitrary").rules[0]
+
+
+RULES = {
+    "finding": [_read("finding", when) for when in CONDITIONS],
+    "item": [_read("item", when) for when in ITEM_CONDITIONS],
+}
+"""A rule for each condition, to be varied."""
 
 
 @st.composite
 def rule_sets(draw: st.DrawFn) -> RuleSet:
-    lines: list[str] = []
+    rules: list[Rule] = []
     for number in range(draw(st.integers(0, 6))):
         each = draw(st.sampled_from(["finding", "finding", "item"]))
-        when = draw(st.sampled_from(CONDITIONS if each == "finding" else ITEM_CONDITIONS))
-        outcome = draw(st.sampled_from(OUTCOMES if each == "finding" else OUTCOMES[1:]))
-        lines += [
-            "[[rule]]",
-            f'name = "r{number}"',
-            f'each = "{each}"',
-            f'when = "{when}"',
-            f'outcome = "{outcome}"',
-            f"case = {str(draw(st.booleans())).lower()}",
-            f"dry_run = {str(draw(st.integers(0, 4)) == 0).lower()}",
-            f"notify = {draw(st.sampled_from([[], ['pager']]))}",
-        ]
-        if draw(st.booleans()):
-            lines.append("brake = { per_hour = 1, per_signal_per_hour = 1 }")
-    return parse("\n".join(lines), origin="arbitrary")
+        rules.append(
+            replace(
+                draw(st.sampled_from(RULES[each])),
+                name=f"r{number}",
+                outcome=draw(st.sampled_from(OUTCOMES if each == "finding" else OUTCOMES[1:])),
+                case=draw(st.booleans()),
+                dry_run=draw(st.integers(0, 4)) == 0,
+                notify=draw(st.sampled_from([(), ("pager",)])),
+                brake=draw(st.sampled_from([Brake(), Brake(per_hour=1, per_signal_per_hour=1)])),
+            )
+        )
+    return RuleSet.of("arbitrary", "", "arbitrary", tuple(rules))
 
 
 @st.composite
