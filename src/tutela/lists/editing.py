@@ -177,12 +177,15 @@ class Editor:
 
     def set_mode(self, name: str, mode: ListMode, *, actor: str, reason: str) -> ListInfo:
         """Choose what a list may do: the operator's recorded choice. It applies to the next
-        lookup of every process, since matching reads the mode with the signal."""
+        look-up of every process, since matching reads the mode with the signal."""
         self.approved(Edit(list_name=name, kind=f"mode {mode.value}", actor=actor, reason=reason))
+        now = utc_now()
         with self.database.begin() as connection:
             info = self.find(connection, name)
+            edits.lock_list(connection, info.row)
             connection.execute(update(lists).where(lists.c.row == info.row).values(mode=mode.value))
-            self.note(connection, info, "mode", actor, reason, utc_now(), mode=mode)
+            self.note(connection, info, "mode", actor, reason, now, mode=mode)
+            self.close(connection, info, edits.VersionDraft("mode", actor, reason), (), now)
             return self.find(connection, info.id)
 
     def add(
