@@ -83,10 +83,10 @@ def page(
 # What is still found after a change: the measured table
 
 {len(originals)} pictures ({real} photographs, {len(originals) - real} generated scenes), each
-changed in {len(counted)} ways and saved as JPEG (quality 85 where the row says nothing else). Listed is the
-PDQ hash of the original, looked up is the changed copy. *Plain* is PDQ at distance 31, as the field
-uses it. The changes and their parameters were written down before any view was made, and a test
-holds them; the views were tuned on other pictures than these.
+changed in {len(counted)} ways and saved as JPEG (quality 85 where the row says nothing else).
+Listed is the PDQ hash of the original, looked up is the changed copy. *Plain* is PDQ at distance
+31, as the field uses it. The changes and their parameters were written down before any view was
+made, and a test holds them; the views were tuned on other pictures than these.
 
 Mean over the {len(counted)} rows: **{plain:.0f} % plain, {found:.0f} % with views**
 (photographs alone: {plain_real:.0f} % and {found_real:.0f} %). This is a regression corpus, not an

@@ -12,7 +12,7 @@ from ._badges import badge, patched
 from ._folds import folded
 from ._frames import LOOSE, RINGING, TIGHT, Rectangle, cut, trim
 from ._planes import rectangle_samples, shrink, warped
-from ._seams import column_seam, row_seam
+from ._seams import column_seams, row_seams
 from ._turns import turned
 from .catalogue import MOST_VIEWS, PADS, QUARTERS, RULES, TURN_PAD, TURNS, ZOOMS, Kind
 
@@ -20,6 +20,8 @@ Samples = NDArray[np.float32]
 ALL_BITS = (1 << 256) - 1
 SAME = 0.006
 """Rectangles whose sides lie nearer than this share of the plane are the same."""
+MIXED = 2
+"""Lines of the plane at a seam that show something of both sides."""
 LEAST_AREA = 0.06
 """A rectangle smaller than this share of the picture is not looked at."""
 
@@ -123,21 +125,24 @@ class Looking:
 
     def _halves(self, rectangle: Rectangle) -> None:
         top, bottom, left, right = rectangle
-        column, column_share = column_seam(self.plane, *rectangle)
-        row, row_share = row_seam(self.plane, *rectangle)
-        if column_share >= row_share and column:
-            halves = {
-                "left": (top, bottom, left, column),
-                "right": (top, bottom, column, right),
-            }
-        elif row:
-            halves = {"top": (top, row, left, right), "bottom": (row, bottom, left, right)}
-        else:
-            return
+        halves: dict[str, Rectangle] = {}
+        for mark, column in zip(("", "-2"), column_seams(self.plane, *rectangle), strict=True):
+            if column:
+                halves["left" + mark] = (top, bottom, left, column)
+                halves["right" + mark] = (top, bottom, column, right)
+        for mark, row in zip(("", "-2"), row_seams(self.plane, *rectangle), strict=True):
+            if row:
+                halves["top" + mark] = (top, row, left, right)
+                halves["bottom" + mark] = (row, bottom, left, right)
         slack = -(-RINGING * self.plane.shape[0] // self.height)
         for name, half in halves.items():
-            inner = trim(self.plane, *half, TIGHT, slack)
-            for label, part in ((f"half-{name}", half), (f"half-{name}+trim", inner)):
+            parts = [(f"half-{name}", half)]
+            # The line at the seam is a mixture of both sides: a gutter begins behind it.
+            behind = _without_seam(name, half)
+            inner = trim(self.plane, *behind, TIGHT, slack)
+            if inner != behind:
+                parts.append((f"half-{name}+trim", inner))
+            for label, part in parts:
                 spectrum = self._rectangle(label, part, Kind.HALF)
                 if spectrum is not None:
                     self._quarters(f"{label}+", spectrum, Kind.NESTED, ("mirror",))
@@ -170,3 +175,13 @@ class Looking:
         if quality >= rule.quality and bits not in self._seen:
             self._seen.add(bits)
             self.views.append(ViewHash(view=name, pdq=bits, quality=quality, radius=rule.radius))
+
+
+def _without_seam(name: str, half: Rectangle) -> Rectangle:
+    top, bottom, left, right = half
+    return (
+        top + MIXED * name.startswith("bottom"),
+        bottom - MIXED * name.startswith("top"),
+        left + MIXED * name.startswith("right"),
+        right - MIXED * name.startswith("left"),
+    )

@@ -10,18 +10,20 @@ U8 = NDArray[np.uint8]
 
 EDGE = 0.15
 """A seam leaves at least this share of the picture on either side."""
-SHARE = 0.4
+SHARE = 0.33
 """Share of the stretches of a line that must jump by more than their surroundings do."""
 JUMP = 5.0
 """Least jump, in levels of 255, that counts."""
+APART = 0.1
+"""Two seams lie at least this share of the picture apart."""
 STRETCH = 8
 """Pixels along the line that are averaged: texture evens out, a seam stays."""
 
 
 @njit(cache=True, nogil=True, fastmath=True, error_model="numpy")
-def column_seam(plane: U8, top: int, bottom: int, left: int, right: int) -> tuple[int, float]:
-    """The column at which the right picture begins, and the share of its stretches that jump;
-    (0, 0.0) where no column has enough. Looks at the rectangle only."""
+def column_seams(plane: U8, top: int, bottom: int, left: int, right: int) -> tuple[int, int]:
+    """The two likeliest columns at which another picture begins, likeliest first; 0 for one that
+    does not jump along enough of its length. Looks at the rectangle only."""
     wide = right - left
     first = max(5, int(EDGE * wide))
     last = wide - first
@@ -39,19 +41,20 @@ def column_seam(plane: U8, top: int, bottom: int, left: int, right: int) -> tupl
             sharp = max(abs(line[x] - line[x - 1]), abs(line[x + 1] - line[x]))
             if step > JUMP * STRETCH + around and 3 * sharp > step:
                 jumps[x] += 1
-    best = 0
+    least = max(1.0, SHARE * stretches)
+    best = second = 0
     for x in range(wide):
-        if jumps[x] > jumps[best]:
+        if jumps[x] >= least and jumps[x] > jumps[best]:
             best = x
-    share = float(jumps[best]) / max(1, stretches)
-    if share < SHARE:
-        return 0, 0.0
-    return left + best, share
+    for x in range(wide):
+        if jumps[x] >= least and jumps[x] > jumps[second] and abs(x - best) >= APART * wide:
+            second = x
+    return left + best if best else 0, left + second if second else 0
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def row_seam(plane: U8, top: int, bottom: int, left: int, right: int) -> tuple[int, float]:
-    """The row at which the lower picture begins, as ``column_seam``."""
+def row_seams(plane: U8, top: int, bottom: int, left: int, right: int) -> tuple[int, int]:
+    """The two likeliest rows at which another picture begins, as ``column_seams``."""
     turned = np.ascontiguousarray(plane[top:bottom, left:right].T)
-    place, share = column_seam(turned, 0, right - left, 0, bottom - top)
-    return (top + place if share else 0), share
+    first, second = column_seams(turned, 0, right - left, 0, bottom - top)
+    return top + first if first else 0, top + second if second else 0
