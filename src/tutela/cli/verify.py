@@ -113,13 +113,14 @@ def _say(report: Report) -> None:
     if not report.ok:
         print(f"The ledger does not verify: {report.count} found.", file=sys.stderr)
         return
-    print(f"The ledger verifies: {report.size} entries in {report.files} files, {report.origin}.")
+    entries = "1 entry" if report.size == 1 else f"{report.size} entries"
+    print(f"The ledger verifies: {entries} in {report.files} files, {report.origin}.")
     print(f"  root {report.root}")
     print(f"  key  {report.key}")
     if report.database:
         print(
-            f"  {report.opened} records are as they were logged, {report.erased} were erased, "
-            f"{report.waiting} wait for publication."
+            f"  records as they were logged: {report.opened}; erased: {report.erased}; "
+            f"waiting for publication: {report.waiting}"
         )
     else:
         print("  No database was compared: this says nothing of single decisions.")
