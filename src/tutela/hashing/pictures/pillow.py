@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import io
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
+import numpy as np
 from PIL import (
     AvifImagePlugin,
     BmpImagePlugin,
@@ -46,8 +47,8 @@ _PLUGINS: dict[str, Callable[[io.BytesIO], ImageFile.ImageFile]] = {
 }
 FORMATS = frozenset(_PLUGINS) - {"jpeg"}
 """Formats that this module opens."""
-NOVEL_BITS = 20
-"""In a long animation, a frame nearer than this to one already taken need not be taken."""
+NOVEL_BITS = 8
+"""In a long animation, a frame as near as this to one that is taken need not be taken."""
 
 
 def open_with_pillow(
@@ -62,8 +63,8 @@ def open_with_pillow(
     orientation = None
     if name != "tiff" and isinstance(exif, bytes):  # Pillow turns a TIFF upright itself
         orientation = orientation_of(exif)
-    for number, shown, fault in _chosen_frames(image, name, limits):
-        yield from canvases(shown, mode, frame=number, orientation=orientation)
+    for number, fault in _chosen_frames(image, name, limits):
+        yield from canvases(image, mode, frame=number, orientation=orientation)
         if fault is not None:
             raise fault
 
@@ -124,24 +125,42 @@ def webp_size(data: bytes) -> tuple[int, int]:
 
 def _chosen_frames(
     image: ImageFile.ImageFile, name: str, limits: PictureLimits
-) -> Iterator[tuple[int | None, Image.Image, PictureFault | None]]:
-    """Decodes frame after frame and gives those to hash, with what is wrong with each.
+) -> Iterator[tuple[int | None, PictureFault | None]]:
+    """Decodes the frames to hash, one after the other, and says what is wrong with each.
 
-    Every page of a TIFF is given, and every frame of an animation that has no more than
-    ``max_frames``. A longer one is cut into stretches; of each the first frame is given and the
-    one that differs most from that, so that a single frame slipped in is not passed over.
+    Every page of a TIFF is one, and every frame of an animation that has no more than
+    ``max_frames``. Of a longer one all frames are looked at first, then those are taken that
+    differ most from each other, so that a single frame slipped into a film is not passed over.
     """
     count = _count(image, name)
     if count <= 1:
-        fault = partial_load(image)
-        yield None, image, fault
+        yield None, partial_load(image)
         return
     pages = name == "tiff"
-    stretch = 1 if pages or count <= limits.max_frames else -(-2 * count // limits.max_frames)
+    if pages or count <= limits.max_frames:
+        most = limits.max_pages if pages else count
+        yield from _each_frame(image, name, count, most, limits)
+        return
+    seen: list[bytes] = []
+    ended: PictureFault | None = None
+    try:
+        for _, ended in _each_frame(image, name, count, count, limits):
+            seen.append(pdq.spectrum_from_luma(grey(image)).pdq().bits)
+            if ended is not None:
+                break
+    except PictureFault as fault:
+        ended = fault
+    for number in most_different(seen, limits.max_frames):
+        image.seek(number)
+        yield number, partial_load(image)
+    if ended is not None:
+        raise ended
+
+
+def _each_frame(
+    image: ImageFile.ImageFile, name: str, count: int, most: int, limits: PictureLimits
+) -> Iterator[tuple[int, PictureFault | None]]:
     budget = limits.all_pixels
-    first = b""
-    novel: tuple[int, Image.Image] | None = None
-    most = NOVEL_BITS
     for number in range(count):
         try:
             image.seek(number)
@@ -149,27 +168,32 @@ def _chosen_frames(
             raise fault_of(error, name) from None
         limits.check(*image.size)
         budget -= image.width * image.height
-        if budget < 0 or (pages and number >= limits.max_pages):
+        if budget < 0 or number >= most:
             raise PictureFault(
                 FaultKind.OVER_LIMIT,
                 f"It has {count} frames or pages; only the first {number} were decoded.",
             )
-        fault = partial_load(image)
-        if stretch == 1:
-            yield number, image, fault
-            continue
-        bits = pdq.spectrum_from_luma(grey(image)).pdq().bits
-        if number % stretch == 0:
-            if novel is not None:
-                yield *novel, None
-            yield number, image, fault
-            first, novel, most = bits, None, NOVEL_BITS
-        elif fault is not None:
-            yield number, image, fault
-        elif (apart := pdq.distance(bits, first)) > most:
-            most, novel = apart, (number, image.copy())
-    if novel is not None:
-        yield *novel, None
+        yield number, partial_load(image)
+
+
+def most_different(hashes: Sequence[bytes], most: int) -> list[int]:
+    """The places, in order, of at most ``most`` hashes that stand for all of them.
+
+    The first is taken, then again and again the one farthest from all taken (Gonzalez 1985),
+    until none is farther than ``NOVEL_BITS``.
+    """
+    if not hashes:
+        return []
+    table = np.frombuffer(b"".join(hashes), np.uint64).reshape(len(hashes), -1)
+    taken = [0]
+    apart = np.bitwise_count(table ^ table[0]).sum(axis=1)
+    while len(taken) < most:
+        farthest = int(apart.argmax())
+        if apart[farthest] <= NOVEL_BITS:
+            break
+        taken.append(farthest)
+        apart = np.minimum(apart, np.bitwise_count(table ^ table[farthest]).sum(axis=1))
+    return sorted(taken)
 
 
 def _count(image: ImageFile.ImageFile, name: str) -> int:
