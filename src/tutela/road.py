@@ -15,13 +15,13 @@ from dataclasses import replace
 from time import perf_counter
 
 from tutela.core import Decision, Item
-from tutela.errors import IndexUnavailable
+from tutela.errors import Conflict, IndexUnavailable
 from tutela.hashing.source import Source
 from tutela.lists.matching import HashQuery
 from tutela.uploads.act import Act
 from tutela.uploads.decide import Decide
 from tutela.uploads.gate import UploadGate
-from tutela.uploads.records import Asker, each_of
+from tutela.uploads.records import Asker
 
 
 class Road:
@@ -49,20 +49,24 @@ class Road:
     ) -> list[Decision]:
         """The decisions on hashes that a platform computed itself; its bytes stay with it.
 
-        A batch under an idempotency key is decided and remembered as a whole.
+        What finds nothing is recorded together, as one item; the rest one by one.
         """
-        askers = each_of(asker or Asker(), len(items))
-        earlier = await self.act.earlier_batch(askers)
+        asker = asker or Asker()
+        earlier = await self.act.earlier_batch(asker, len(items))
         if earlier is not None:
             return earlier
         seen = await self.gate.check([query for _, query in items])
         if any(examined.faulty for examined in seen):
             raise IndexUnavailable("The lists could not be asked.")
-        plans = [
-            await self.decide(item, examined, who, query=query)
-            for (item, query), examined, who in zip(items, seen, askers, strict=True)
-        ]
-        return await self.act.many(plans)
+        plans, places = await self.decide.batch(items, seen, asker)
+        try:
+            decisions = await self.act.many(plans)
+        except Conflict:
+            repeated = await self.act.earlier_batch(asker, len(items))
+            if repeated is None:
+                raise
+            return repeated
+        return [decisions[place] for place in places]
 
     async def look(self, item: Item, source: Source) -> Decision:
         """What the decision on an upload would be. Nothing is sealed, recorded or counted."""

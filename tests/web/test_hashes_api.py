@@ -17,6 +17,7 @@ from tutela.core.hashes import HashType
 from tutela.errors import TutelaError
 from tutela.hashing.media import hash_media
 from tutela.hashing.options import HashOptions
+from tutela.store.tables.decisions import items as items_table
 from tutela.store.tables.evidence import evidence
 from tutela.web.api.hashes import parse
 from tutela.web.auth.keys import Scope
@@ -52,7 +53,23 @@ def test_a_batch_is_answered_in_its_order(admin: httpx.Client) -> None:
     ]
     said = admin.post("/v1/hashes", json={"items": items}).json()["items"]
     assert [one["outcome"] for one in said] == ["block", "allow", "block", "allow"]
-    assert len({one["decision_id"] for one in said}) == 4
+    assert said[1] == said[3]
+    assert len({one["decision_id"] for one in said}) == 3
+
+
+def test_what_a_batch_finds_nothing_on_is_recorded_together(
+    server: Server, admin: httpx.Client
+) -> None:
+    items = [{"md5": f"{n:032x}", "account": f"u-{n}"} for n in range(5)]
+    said = admin.post("/v1/hashes", json={"items": items}).json()["items"]
+    assert len({one["decision_id"] for one in said}) == 1
+    shown = admin.get(f"/v1/decisions/{said[0]['decision_id']}").json()
+    with server.tutela.database.read() as connection:
+        row = connection.execute(
+            select(items_table).where(items_table.c.id == shown["item"]["id"])
+        ).one()
+    kept = [{"md5": item["md5"], "account": item["account"]} for item in items]
+    assert row.hashes == {"checked": kept}
 
 
 def test_hashes_may_be_written_in_capitals(admin: httpx.Client) -> None:

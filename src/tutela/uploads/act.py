@@ -29,7 +29,7 @@ from tutela.store.tables.uploads import deferred_uploads
 from tutela.transparency import Ledger
 
 from .plan import CaseDraft, Plan, cases_of, with_cases
-from .records import Asker, remembered
+from .records import Asker, remembered, remembered_batch
 from .rows import case_row, check_record, decision_row, event, item_row, seen
 from .spool import Spool
 
@@ -91,10 +91,6 @@ class Act:
         except BaseException as error:
             for plan in ready:
                 await asyncio.shield(self._undo(plan, error))
-            if isinstance(error, Conflict):
-                earlier = await self.earlier_batch([plan.asker for plan in plans])
-                if earlier is not None:
-                    return earlier
             raise
         return [plan.decision for plan in ready]
 
@@ -104,17 +100,15 @@ class Act:
             return None
         return await asyncio.to_thread(self._remembered, asker)
 
-    async def earlier_batch(self, askers: Sequence[Asker]) -> list[Decision] | None:
+    async def earlier_batch(self, asker: Asker, count: int) -> list[Decision] | None:
         """The decisions that this very batch got before, if it was decided."""
-        if not askers or askers[0].idempotency_key is None:
+        if asker.idempotency_key is None:
             return None
-        found = await asyncio.to_thread(self._remembered_batch, askers)
-        return found if len(found) == len(askers) else None
+        return await asyncio.to_thread(self._remembered_batch, asker, count)
 
-    def _remembered_batch(self, askers: Sequence[Asker]) -> list[Decision]:
+    def _remembered_batch(self, asker: Asker, count: int) -> list[Decision] | None:
         with self._database.read() as connection:
-            found = [remembered(connection, asker) for asker in askers]
-        return [decision for decision in found if decision is not None]
+            return remembered_batch(connection, asker, count)
 
     def _remembered(self, asker: Asker) -> Decision | None:
         with self._database.read() as connection:

@@ -3,18 +3,27 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from time import perf_counter
 
-from tutela.core import Decision, HashType, Item, Ruling, SignalHash, new_id, utc_now
+from tutela.core import (
+    Decision,
+    HashType,
+    Item,
+    ItemKind,
+    Ruling,
+    SignalHash,
+    new_id,
+    utc_now,
+)
 from tutela.lists.matching import HashQuery
 from tutela.policy import Context, Policy
 
 from .gate import Examined
 from .plan import Plan
-from .records import Asker
+from .records import Asker, at_place
 
 
 class Decide:
@@ -38,6 +47,50 @@ class Decide:
         whatever has findings is decided in a thread. Raises ``StoreUnavailable``."""
         plan = partial(self._plan, item, examined, asker, self._policy, query, tries, follows)
         return await asyncio.to_thread(plan) if examined.findings else plan()
+
+    async def batch(
+        self,
+        items: Sequence[tuple[Item, HashQuery]],
+        seen: Sequence[Examined],
+        asker: Asker,
+    ) -> tuple[list[Plan], list[int]]:
+        """Plans for a batch of hashes, and which plan each of its items got.
+
+        What finds nothing is decided and recorded together, as one item; each other item by
+        itself. Of a batch under an idempotency key, the former keeps the key, the latter the key
+        with their place.
+        """
+        plans: list[Plan] = []
+        places = [0] * len(items)
+        clean: list[int] = []
+        for place, ((item, query), examined) in enumerate(zip(items, seen, strict=True)):
+            if not examined.findings and not self._policy.rules.by_item:
+                clean.append(place)
+                continue
+            plan = await self(item, examined, at_place(asker, place), query=query)
+            places[place] = len(plans)
+            plans.append(plan)
+        if clean:
+            for place in clean:
+                places[place] = len(plans)
+            plans.append(await self._together([items[n] for n in clean], seen[clean[0]], asker))
+        return plans, places
+
+    async def _together(
+        self, items: Sequence[tuple[Item, HashQuery]], examined: Examined, asker: Asker
+    ) -> Plan:
+        first, query = items[0]
+        if len(items) == 1:
+            return await self(first, examined, asker, query=query)
+        surfaces = {item.surface for item, _ in items}
+        item = Item(
+            kind=ItemKind.HASHES,
+            received_at=first.received_at,
+            entrance=first.entrance,
+            surface=first.surface if len(surfaces) == 1 else "batch",
+        )
+        plan = await self(item, examined, asker)
+        return replace(plan, checked=tuple(items))
 
     def only_looking(self, item: Item, examined: Examined) -> Plan:
         """The plan as it would be. No brake counts it."""

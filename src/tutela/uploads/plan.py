@@ -26,7 +26,11 @@ class CaseDraft:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """Everything that one transaction will write for one item."""
+    """Everything that one transaction will write for one item.
+
+    ``query`` are the hashes of an item that came without bytes; ``checked`` are all those of a
+    batch on which nothing was found: they are one item together.
+    """
 
     item: Item
     examined: Examined
@@ -38,6 +42,7 @@ class Plan:
     parked: str | None = None
     follows: str | None = None
     query: HashQuery | None = None
+    checked: tuple[tuple[Item, HashQuery], ...] = ()
 
 
 def cases_of(ruling: Ruling) -> list[CaseDraft]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -11,6 +12,8 @@ from sqlalchemy import Connection, RowMapping, select
 from tutela.core import Decision, Finding, Outcome, as_plain
 from tutela.errors import IdempotencyConflict, NotFound
 from tutela.store.tables.decisions import decisions, items
+
+_KEYS_AT_ONCE = 500
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,13 +26,11 @@ class Asker:
     request_digest: bytes | None = None
 
 
-def each_of(asker: Asker, count: int) -> list[Asker]:
-    """The asker of each item of a batch: the batch's idempotency key with the item's place."""
+def at_place(asker: Asker, place: int) -> Asker:
+    """The asker of one item of a batch: the batch's idempotency key with the item's place."""
     if asker.idempotency_key is None:
-        return [asker] * count
-    return [
-        replace(asker, idempotency_key=f"{asker.idempotency_key}#{place}") for place in range(count)
-    ]
+        return asker
+    return replace(asker, idempotency_key=f"{asker.idempotency_key}#{place}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,27 +48,40 @@ class DecisionRecord:
 def remembered(connection: Connection, asker: Asker) -> Decision | None:
     """The decision already made for this request. Raises ``IdempotencyConflict`` where the same
     idempotency key came with other content."""
+    found = _under(connection, asker, [asker.idempotency_key or ""])
+    return next(iter(found.values()), None)
+
+
+def remembered_batch(connection: Connection, asker: Asker, count: int) -> list[Decision] | None:
+    """The decisions already made for a batch of ``count`` items, or None. Raises as above."""
+    key = asker.idempotency_key
+    found = _under(connection, asker, [str(key), *(f"{key}#{place}" for place in range(count))])
+    rest = found.get(str(key))
+    decided = [found.get(f"{key}#{place}", rest) for place in range(count)]
+    known = [decision for decision in decided if decision is not None]
+    return known if len(known) == count else None
+
+
+def _under(connection: Connection, asker: Asker, keys: Sequence[str]) -> dict[str, Decision]:
     if asker.idempotency_key is None:
-        return None
-    row = (
-        connection.execute(
+        return {}
+    found: dict[str, Decision] = {}
+    for start in range(0, len(keys), _KEYS_AT_ONCE):
+        rows = connection.execute(
             select(decisions).where(
                 decisions.c.key_id == asker.key_id,
-                decisions.c.idempotency_key == asker.idempotency_key,
+                decisions.c.idempotency_key.in_(keys[start : start + _KEYS_AT_ONCE]),
             )
-        )
-        .mappings()
-        .first()
-    )
-    if row is None:
-        return None
-    if row["request_digest"] != asker.request_digest:
-        raise IdempotencyConflict(
-            "This idempotency key was used before with other content or facts.",
-            kept="The earlier decision stands.",
-            next_step="Use a fresh idempotency key for a different upload.",
-        )
-    return decision_from(row, repeated=True)
+        ).mappings()
+        for row in rows:
+            if row["request_digest"] != asker.request_digest:
+                raise IdempotencyConflict(
+                    "This idempotency key was used before with other content or facts.",
+                    kept="The earlier decision stands.",
+                    next_step="Use a fresh idempotency key for another request.",
+                )
+            found[row["idempotency_key"]] = decision_from(row, repeated=True)
+    return found
 
 
 def read_decision(connection: Connection, decision_id: str) -> DecisionRecord:

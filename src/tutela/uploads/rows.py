@@ -50,7 +50,7 @@ def seen(plan: Plan, expires_at: datetime) -> dict[str, Any]:
         "media_kind": media.kind.value if media else None,
         "format": media.format if media else None,
         "sha256": media.digests.sha256 if media else plan.query and plan.query.sha256,
-        "hashes": _hashes(media) if media else _query_texts(plan.query),
+        "hashes": _hashes(media) if media else _sent(plan),
         "expires_at": expires_at,
     }
 
@@ -131,6 +131,19 @@ def _hashes(media: Media) -> dict[str, Any]:
         "sha1": media.digests.sha1.hex(),
         "pictures": pictures[:MAX_PICTURES_KEPT],
     }
+
+
+def _sent(plan: Plan) -> dict[str, Any] | None:
+    """The hashes that came without bytes: of one item, or of all that nothing was found on."""
+    if not plan.checked:
+        return _query_texts(plan.query)
+    checked = []
+    for item, query in plan.checked:
+        texts = _query_texts(query) or {}
+        if item.account is not None:
+            texts["account"] = item.account.id
+        checked.append(texts)
+    return {"checked": checked}
 
 
 def _query_texts(query: HashQuery | None) -> dict[str, Any] | None:

@@ -15,7 +15,7 @@ from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import TypeVar
 from urllib.parse import unquote_to_bytes
 
-from tutela.core import Account, AgeBand, AgeSource, Item, ItemKind
+from tutela.core import Account, AgeBand, AgeSource, Item, ItemKind, new_id
 from tutela.errors import InvalidInput
 
 HEADER_PREFIX = b"tutela-"
@@ -71,8 +71,13 @@ def from_fields(fields: Mapping[str, str]) -> dict[str, str]:
     return facts
 
 
-def make_item(facts: Mapping[str, str], *, kind: ItemKind, entrance: str) -> Item:
-    """An item from its facts. Raises ``InvalidInput`` naming the fact, never its value."""
+def make_item(
+    facts: Mapping[str, str], *, kind: ItemKind, entrance: str, id: str | None = None
+) -> Item:
+    """An item from its facts, with a fresh id where none is given.
+
+    Raises ``InvalidInput`` naming the fact, never its value.
+    """
     extra: dict[str, str] = {}
     for name, value in facts.items():
         if name in KNOWN:
@@ -91,6 +96,7 @@ def make_item(facts: Mapping[str, str], *, kind: ItemKind, entrance: str) -> Ite
         raise InvalidInput(f"More than {MAX_FACTS} further facts came along.")
     known = {name: value for name, value in facts.items() if name in KNOWN and value != ""}
     return Item(
+        id=id or new_id("item"),
         kind=kind,
         entrance=entrance,
         account=_account(known),

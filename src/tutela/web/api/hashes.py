@@ -12,7 +12,7 @@ import msgspec
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from tutela.core import HashType, Item, ItemKind
+from tutela.core import Decision, HashType, Item, ItemKind, new_id
 from tutela.core.hashes import parse_digest, parse_pdq
 from tutela.errors import InvalidInput, TooLarge, TutelaError, UnsupportedMedia
 from tutela.lists.matching import HashQuery
@@ -96,13 +96,19 @@ class HashesEndpoint:
             if not read and not await drained(receive):
                 response.headers["Connection"] = "close"
         else:
-            detail = key.allows(KeyScope.DECISIONS_DETAIL)
-            said = [answer(decision, detail=detail) for decision in decisions]
-            for decision in decisions:
-                self._web.decided(decision, ENTRANCE)
+            said = self._said(decisions, detail=key.allows(KeyScope.DECISIONS_DETAIL))
             shown: Any = said[0] if single else {"items": said}
             response = Response(msgspec.json.encode(shown), 200, media_type="application/json")
         await response(scope, receive, send)
+
+    def _said(self, decisions: list[Decision], *, detail: bool) -> list[dict[str, Any]]:
+        """The answers; items that were decided together share one."""
+        answers: dict[str, dict[str, Any]] = {}
+        for decision in decisions:
+            if decision.id not in answers:
+                answers[decision.id] = answer(decision, detail=detail)
+                self._web.decided(decision, ENTRANCE)
+        return [answers[decision.id] for decision in decisions]
 
 
 def parse(body: bytes, most: int) -> tuple[list[tuple[Item, HashQuery]], bool]:
@@ -125,13 +131,14 @@ def parse(body: bytes, most: int) -> tuple[list[tuple[Item, HashQuery]], bool]:
         raise InvalidInput("The list of items is empty.")
     if len(batch.items) > most:
         raise TooLarge(f"More than {most} items in one request.", next_step="Send fewer at once.")
-    return [_item(item, place) for place, item in enumerate(batch.items)], False
+    base = new_id("item")
+    return [_item(item, place, f"{base}.{place}") for place, item in enumerate(batch.items)], False
 
 
-def _item(given: HashItem, place: int | None) -> tuple[Item, HashQuery]:
+def _item(given: HashItem, place: int | None, id: str | None = None) -> tuple[Item, HashQuery]:
     try:
-        query = _query(given)
-        return make_item(_facts(given), kind=ItemKind.HASHES, entrance=ENTRANCE), query
+        item = make_item(_facts(given), kind=ItemKind.HASHES, entrance=ENTRANCE, id=id)
+        return item, _query(given)
     except InvalidInput as error:
         if place is None:
             raise
