@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import mmap
 import os
 import threading
@@ -43,8 +44,9 @@ _PIECE = 4 * HUGE
 """Bytes written at a time."""
 _LARGE = 64 * 1024 * 1024
 """From this size a file is laid out in huge pages."""
-_FULL = {28, 122}
-"""ENOSPC and EDQUOT."""
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_NICE = 10
+"""Priority of a build in the background: gives way, but is not starved on a busy machine."""
 
 Digested = Mapping[HashType, tuple[U8, I64]]
 
@@ -277,7 +279,7 @@ def build_snapshot(
     ``digests`` maps a digest type to uint8 ``(n, length)`` and int64 ``(n,)``; ``seq`` is the last
     change they include. Memory-mapped arrays will do. About 22 bytes a hash are needed besides.
 
-    With ``pace`` below 1 it works in a thread of the lowest priority and only that share of the
+    With ``pace`` below 1 it works in a thread of low priority and only that share of the
     time, so that look-ups on the same machine keep their speed.
 
     Raises ``InvalidHash`` (shapes), ``StorageFull``, ``IndexUnavailable`` (the folder cannot be
@@ -293,7 +295,7 @@ def build_snapshot(
     def work() -> None:
         try:
             with suppress(OSError, AttributeError):
-                os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 19)
+                os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICE)
             _build(target, pdq, pdq_refs, digests, seq, pace)
         except BaseException as error:  # carried to the caller, whatever it is
             failed.append(error)
