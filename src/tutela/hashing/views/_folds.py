@@ -14,19 +14,27 @@ F32 = NDArray[np.float32]
 
 SIDE = 64
 SLOTS = 16
+FALL = 6.0
+"""Samples beyond the edge after which 1/e of its difference from the mean is left."""
 
 
 @lru_cache(maxsize=64)
 def _fold(stretch: float) -> F32:
-    """16x64: PDQ's DCT of the 64 samples stretched about the middle (over 1: zoomed in), with
-    what lies outside taken from the edge."""
+    """16x64: PDQ's DCT of the 64 samples stretched about the middle (over 1: zoomed in).
+
+    What lies outside is guessed as a first-order Markov line would go on: from the edge's value,
+    falling off towards the line's mean.
+    """
     at = (np.arange(SIDE) + 0.5 - SIDE / 2) / stretch + SIDE / 2 - 0.5
+    outside = np.maximum(0, np.maximum(-at, at - (SIDE - 1)))
     at = np.clip(at, 0, SIDE - 1)
     low = np.minimum(at.astype(np.int64), SIDE - 2)
     share = at - low
     samples = np.zeros((SIDE, SIDE))
     samples[np.arange(SIDE), low] = 1 - share
     samples[np.arange(SIDE), low + 1] += share
+    kept = np.exp(-outside / FALL)[:, None]
+    samples = kept * samples + (1 - kept) / SIDE
     rows, columns = np.arange(1, SLOTS + 1)[:, None], np.arange(SIDE)[None, :]
     dct = np.sqrt(2 / SIDE) * np.cos(np.pi / 2 / SIDE * rows * (2 * columns + 1))
     matrix: F32 = np.ascontiguousarray(dct @ samples, dtype=np.float32)

@@ -20,6 +20,10 @@ RINGING = 8
 """Pixels of the full picture in which JPEG blurs the inner edge of a border."""
 UNIFORM = 0.97
 """Share of a line's pixels that must have the border's colour."""
+BLURRED = 0.3
+"""Share of the middle's fine detail under which a line is blurred."""
+THIN = 0.04
+"""Blurred bars are at least this share of the picture wide."""
 PAGE = 0.45
 """Share of a line's pixels with the ground's colour from which on it belongs to a page (a caption
 bar, a screen's controls) and not to the picture on it."""
@@ -133,3 +137,45 @@ def cut(plane: U8, top: int, bottom: int, left: int, right: int) -> Rectangle:
             continue
         return (first, last, begin, end)
     return box
+
+
+@njit(cache=True, nogil=True, fastmath=True, error_model="numpy")
+def _fine(plane: U8, top: int, bottom: int, left: int, right: int) -> NDArray[np.float32]:
+    """How much fine detail each row of the rectangle has: its mean second difference."""
+    out = np.empty(bottom - top, np.float32)
+    for y in range(top, bottom):
+        row = plane[y, left:right]
+        total = np.int32(0)
+        for x in range(1, len(row) - 1):
+            total += abs(2 * np.int32(row[x]) - np.int32(row[x - 1]) - np.int32(row[x + 1]))
+        out[y - top] = total / max(1, len(row) - 2)
+    return out
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _sharp_part(fine: NDArray[np.float32]) -> tuple[int, int]:
+    """The lines between two blurred bars of about the same width; all where there are none."""
+    length = len(fine)
+    level = BLURRED * np.median(fine[length // 4 : length - length // 4])
+    start, stop = 0, length
+    while start < length // 2 and fine[start] < level:
+        start += 1
+    while stop > length // 2 and fine[stop - 1] < level:
+        stop -= 1
+    after = length - stop
+    if min(start, after) < THIN * length or abs(start - after) > 0.25 * max(start, after):
+        return 0, length
+    return start, stop
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def without_blur(plane: U8, top: int, bottom: int, left: int, right: int) -> Rectangle:
+    """The sharp picture on a blurred ground, such as its own copy enlarged behind it. Gives the
+    rectangle back as it is where no two opposite sides are blurred."""
+    if bottom - top < 32 or right - left < 32:
+        return (top, bottom, left, right)
+    start, stop = _sharp_part(_fine(plane, top, bottom, left, right))
+    rows = (top + start, top + stop)
+    turned = np.ascontiguousarray(plane[rows[0] : rows[1], left:right].T)
+    start, stop = _sharp_part(_fine(turned, 0, right - left, 0, rows[1] - rows[0]))
+    return (rows[0], rows[1], left + start, left + stop)

@@ -10,11 +10,11 @@ from tutela.hashing.pdq import DIHEDRALS, Spectrum, spectrum_from_luma
 
 from ._badges import badge, patched
 from ._folds import folded
-from ._frames import LOOSE, RINGING, TIGHT, Rectangle, cut, trim
+from ._frames import LOOSE, RINGING, TIGHT, Rectangle, cut, trim, without_blur
 from ._planes import rectangle_samples, shrink, warped
 from ._seams import column_seams, row_seams
 from ._turns import turned
-from .catalogue import MOST_VIEWS, PADS, QUARTERS, RULES, TURN_PAD, TURNS, ZOOMS, Kind
+from .catalogue import MOST_VIEWS, PADS, QUARTERS, RULES, TURNS, ZOOMS, Kind
 
 Samples = NDArray[np.float32]
 ALL_BITS = (1 << 256) - 1
@@ -82,12 +82,11 @@ class Looking:
         for share in ZOOMS:
             bits = folded(samples, 1 / (1 - 2 * share)).pdq().bits
             self._add(f"zoom-{share * 100:g}", bits, quality, Kind.ZOOM)
-        stretch = 1 - 2 * TURN_PAD
-        for degrees in TURNS:
-            bent = warped(samples, self.width / self.height, degrees, stretch, stretch)
-            side = "right" if degrees > 0 else "left"
-            bits = folded(bent, 1.0).pdq().bits
-            self._add(f"turn-{side}-{abs(degrees):g}", bits, quality, Kind.TURN)
+        for degrees, share in TURNS:
+            for side, way in (("right", 1), ("left", -1)):
+                bent = warped(samples, self.width / self.height, way * degrees, 1.0, 1.0)
+                bits = folded(bent, 1 - 2 * share).pdq().bits
+                self._add(f"turn-{side}-{degrees:g}", bits, quality, Kind.TURN)
 
     def _straighten(self, spectrum: Spectrum) -> None:
         degrees = turned(self.plane, self.height, self.width)
@@ -117,7 +116,13 @@ class Looking:
         across = min(loose[2] - left, right - loose[3])
         even = (top + upright, bottom - upright, left + across, right - across)
         page = cut(self.plane, *rectangle)
-        for name, found in (("trim", tight), ("trim-even", even), ("cut", page)):
+        sharp = without_blur(self.plane, *rectangle)
+        for name, found in (
+            ("trim", tight),
+            ("trim-even", even),
+            ("cut", page),
+            ("cut-blur", sharp),
+        ):
             spectrum = self._rectangle(name, found, Kind.FRAME)
             if spectrum is not None:
                 self._quarters(f"{name}+", spectrum, Kind.NESTED, QUARTERS)

@@ -49,15 +49,14 @@ RULES: dict[Kind, Rule] = {
 }
 """How far each kind may match."""
 
-PADS = (0.02, 0.035, 0.05)
-"""Share of each side that is taken to have been cropped."""
+PADS = (0.02, 0.035, 0.05, 0.07)
+"""Shares of each side that are taken to have been cropped."""
 ZOOMS = (0.02, 0.04)
-"""Share of each side that is taken to have been added."""
-TURNS = (-1.75, 1.75)
-"""Degrees clockwise by which the picture is turned back."""
-TURN_PAD = 0.02
-"""Share of each side that is taken to have been cropped after a small turn."""
+"""Shares of each side that are taken to have been added."""
+TURNS = ((1.2, 0.0), (1.75, 0.02))
+"""Degrees by which the picture is turned back, both ways, and the share of each side that is
+taken to have been cropped after it was turned."""
 QUARTERS = ("rotate-90", "rotate-180", "rotate-270", "flip", "mirror")
 """What is tried on top of a frame cut away."""
-MOST_VIEWS = 40
+MOST_VIEWS = 48
 """Never more hashes of one picture than this, whatever is found in it."""
