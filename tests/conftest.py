@@ -34,7 +34,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         callspec = getattr(item, "callspec", None)
         params = set() if callspec is None else {str(value) for value in callspec.params.values()}
-        if params & {"s3", "services"}:
+        fixtures = set(getattr(item, "fixturenames", ()))
+        if params & {"s3", "services"} or fixtures & {"s3_server", "s3_objects"}:
             item.add_marker(pytest.mark.xdist_group("s3"))
 
 

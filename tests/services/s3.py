@@ -57,6 +57,7 @@ class S3:
             "-s3",
             f"-s3.config={config}",
             "-s3.port.iceberg=0",
+            "-s3.port.lance=0",
             "-master.volumeSizeLimitMB=64",
             "-volume.max=20",
             "-master.telemetry=false",
