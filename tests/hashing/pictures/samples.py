@@ -86,6 +86,7 @@ def saved_in_every_way(name: str) -> dict[str, bytes]:
     """One photo, as it stands in the files of people and programs."""
     image = photo(name)
     grey = image.convert("L")
+    palette = image.quantize(255)
     deep = np.asarray(grey).astype(np.uint16)
     solid = image.convert("RGBA")
     in_alpha = Image.new("LA", image.size)
@@ -109,8 +110,8 @@ def saved_in_every_way(name: str) -> dict[str, bytes]:
         "png": save(image, "PNG"),
         "png, grey": save(grey, "PNG"),
         "png, 1 bit": save(image.convert("1"), "PNG"),
-        "png, palette": save(image.quantize(256), "PNG"),
-        "png, palette with a clear colour": save(image.quantize(255), "PNG", transparency=254),
+        "png, palette": save(palette, "PNG"),
+        "png, palette with a clear colour": save(palette, "PNG", transparency=254),
         "png, 16 bit grey": save(Image.fromarray(deep * 257), "PNG"),
         "png, 12 bits in 16": save(Image.fromarray(deep * 16), "PNG"),
         "png, grey and alpha": save(solid.convert("LA"), "PNG"),
@@ -121,8 +122,13 @@ def saved_in_every_way(name: str) -> dict[str, bytes]:
         "png, as a negative in the alpha channel": save(negative_in_alpha, "PNG"),
         "png, a clear colour": save(image, "PNG", transparency=image.getpixel((5, 5))),
         "png, third frame": save(before[0], "PNG", save_all=True, append_images=[before[1], image]),
-        "gif": save(image, "GIF"),
-        "gif, third frame": save(before[0], "GIF", save_all=True, append_images=[before[1], image]),
+        "gif": save(palette, "GIF"),
+        "gif, third frame": save(
+            before[0].convert("L"),
+            "GIF",
+            save_all=True,
+            append_images=[before[1].convert("L"), grey],
+        ),
         "webp": save(image, "WEBP"),
         "webp, lossless": save(image, "WEBP", lossless=True, method=0),
         "webp, hidden under alpha 0": save(hidden, "WEBP", lossless=True, exact=True, method=0),
@@ -139,7 +145,7 @@ def saved_in_every_way(name: str) -> dict[str, bytes]:
         "tiff, float, any range": save(Image.fromarray(deep.astype(np.float32) * 3 - 99), "TIFF"),
         "tiff, second page": save(other, "TIFF", save_all=True, append_images=[image]),
         "bmp": save(image, "BMP"),
-        "bmp, palette": save(image.quantize(256), "BMP"),
+        "bmp, palette": save(palette, "BMP"),
         "jpeg 2000": save(image, "JPEG2000"),
         "portable pixmap": save(image, "PPM"),
     }
@@ -147,5 +153,7 @@ def saved_in_every_way(name: str) -> dict[str, bytes]:
         turned = image.transpose(turn)
         ways[f"jpeg, EXIF {orientation}"] = save(turned, "JPEG", exif=exif(orientation))
     for fmt in ("PNG", "WEBP", "TIFF", "AVIF"):
-        ways[f"{fmt.lower()}, EXIF 6"] = save(image.transpose(STORED_FOR[6]), fmt, exif=exif(6))
+        fast = {"speed": 10} if fmt == "AVIF" else {}
+        turned = image.transpose(STORED_FOR[6])
+        ways[f"{fmt.lower()}, EXIF 6"] = save(turned, fmt, exif=exif(6), **fast)
     return ways

@@ -57,6 +57,22 @@ def test_one_frame_slipped_into_a_long_film_is_found(fmt: str) -> None:
     assert 0 in found
 
 
+@pytest.mark.parametrize("own_palette", [True, False])
+def test_a_grey_first_frame_does_not_hide_the_palette_of_the_next(own_palette: bool) -> None:
+    """Read as grey values, shuffled palette indices would be noise; viewers show the picture."""
+    shuffle = list(np.random.default_rng(1).permutation(256))
+    shown = photo("coffee").quantize(256)
+    first = photo("astronaut").convert("L").resize(shown.size)
+    data = save(first, "GIF", save_all=True, append_images=[shown.remap_palette(shuffle)])
+    if not own_palette:
+        assert data[10] & 0x87 == 0x87
+        data = data[:10] + bytes([data[10] & 0x7F]) + data[11:13] + data[13 + 768 :]
+    canvases, fault = opened(data)
+    assert fault is None
+    assert np.abs(canvases[0].luma.astype(int) - np.asarray(first)).max() <= 1
+    assert pdq.distance(hashes(canvases)[1], original("coffee")) <= 12
+
+
 @given(st.lists(st.binary(min_size=32, max_size=32), max_size=30), st.integers(1, 12))
 def test_frames_taken_stand_for_those_that_are_not(found: list[bytes], most: int) -> None:
     taken = most_different(found, most)

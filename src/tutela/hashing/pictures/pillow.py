@@ -33,10 +33,32 @@ from .canonical import canvases, grey
 from .canvas import Canvas, PictureFault, PictureLimits
 from .exif import orientation_of
 
+
+class _Gif(GifImagePlugin.GifImageFile):
+    """GIF with every palette heeded.
+
+    Pillow takes a first frame with a grey ramp for grey, and then reads the later frames'
+    palette indices as grey values too: whoever puts a grey frame first would hide the others.
+    """
+
+    def _is_palette_needed(self, palette: bytes) -> bool:
+        return True
+
+
+def _open_gif(stream: io.BytesIO) -> _Gif:
+    """A GIF without a palette of its own gets the grey ramp, for the same reason."""
+    data = stream.getbuffer()
+    if len(data) > 13 and not data[10] & 0x80:
+        ramp = bytes(value for grey_value in range(256) for value in (grey_value,) * 3)
+        head = bytes([*data[:10], data[10] & 0x78 | 0x87, *data[11:13]])
+        return _Gif(io.BytesIO(head + ramp + bytes(data[13:])))
+    return _Gif(stream)
+
+
 _PLUGINS: dict[str, Callable[[io.BytesIO], ImageFile.ImageFile]] = {
     "avif": AvifImagePlugin.AvifImageFile,
     "bmp": BmpImagePlugin.BmpImageFile,
-    "gif": GifImagePlugin.GifImageFile,
+    "gif": _open_gif,
     "ico": IcoImagePlugin.IcoImageFile,
     "jp2": Jpeg2KImagePlugin.Jpeg2KImageFile,
     "jpeg": JpegImagePlugin.JpegImageFile,
