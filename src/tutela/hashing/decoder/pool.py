@@ -92,6 +92,12 @@ class DecoderPool:
         """How many files are decoded at once."""
         return self._size
 
+    @property
+    def worker_pids(self) -> tuple[int, ...]:
+        """The process numbers of the workers, in ascending order."""
+        with self._lock:
+            return tuple(sorted(worker.pid for worker in (*self._idle, *self._busy)))
+
     # ---------------------------------------------------------------- starting and stopping
 
     async def start(self) -> None:

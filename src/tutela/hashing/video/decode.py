@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 from tutela.core import Fault, FaultKind, FrameHash
 from tutela.hashing.containers.budget import OverLimit
 from tutela.hashing.options import VideoMode
-from tutela.hashing.pdq import Spectrum, spectrum_from_luma
+from tutela.hashing.pdq import spectrum_from_luma
 
 from .planes import luma, quality
 
@@ -39,11 +39,16 @@ DEMUXERS = {
 }
 SOUND_FORMATS = frozenset({"m4a", "ogg", "mp3", "flac"})
 """Formats for sound that can hold a film or a cover picture all the same."""
-DECODERS = (
-    "h264,hevc,vp8,vp9,libvpx,libvpx-vp9,av1,libdav1d,mpeg1video,mpeg2video,mpeg4,msmpeg4v1,"
-    "msmpeg4v2,msmpeg4,wmv1,wmv2,wmv3,vc1,h263,flv,theora,mjpeg,prores,dvvideo,dnxhd,ffv1,huffyuv,"
-    "rawvideo,png,gif,vp6,vp6f,svq1,svq3,cinepak,qtrle"
+DECODERS = frozenset(
+    {
+        *("h264", "hevc", "vp8", "vp9", "libvpx", "libvpx-vp9", "av1", "libdav1d"),
+        *("mpeg1video", "mpeg2video", "mpeg4", "msmpeg4v1", "msmpeg4v2", "msmpeg4", "h263"),
+        *("wmv1", "wmv2", "wmv3", "vc1", "flv", "vp6", "vp6f", "theora", "svq1", "svq3"),
+        *("mjpeg", "prores", "dvvideo", "dnxhd", "ffv1", "huffyuv", "rawvideo", "cinepak"),
+        *("png", "gif", "qtrle"),
+    }
 )
+"""FFmpeg's names of the decoders that may run: what people have, not all that can be opened."""
 MAX_STREAMS = 8
 """Video streams of one file that are hashed; a second one is a place to hide in."""
 BUFFER_BYTES = 256 * 1024
@@ -95,7 +100,7 @@ def hash_video(reader: BinaryIO, name: str, budget: Budget) -> VideoContent:
         opened = av.open(
             reader,
             format=DEMUXERS[name],
-            options={"codec_whitelist": DECODERS},
+            options={"codec_whitelist": ",".join(sorted(DECODERS))},
             metadata_errors="ignore",
             buffer_size=BUFFER_BYTES,
         )
@@ -123,6 +128,7 @@ def _hash_container(container: Any, budget: Budget, content: VideoContent) -> No
         return
     if films:
         budget.video()
+    whole = True
     try:
         for packet in _packets(container, wanted, content):
             film = films.get(packet.stream_index)
@@ -134,10 +140,11 @@ def _hash_container(container: Any, budget: Budget, content: VideoContent) -> No
         for film in films.values():
             film.finish()
     except OverLimit as over:
+        whole = False
         _add_fault(content, FaultKind.OVER_LIMIT, str(over))
     for film in films.values():
         content.streams.append(VideoStream(film.frames))
-        for kind, detail in film.wrongs():
+        for kind, detail in film.wrongs(whole):
             _add_fault(content, kind, detail)
 
 
@@ -189,7 +196,7 @@ class _Film:
         self._open = self._prepare()
 
     def _prepare(self) -> bool:
-        if self._codec is None:
+        if self._codec is None or self._codec.codec.name not in DECODERS:
             self._wrong.add((FaultKind.UNSUPPORTED, "The video's codec cannot be decoded."))
             return False
         if self._codec.width * self._codec.height > self._max_pixels:
@@ -200,13 +207,13 @@ class _Film:
             self._codec.options = {"max_pixels": str(self._max_pixels)}
         return True
 
-    def wrongs(self) -> list[tuple[FaultKind, str]]:
-        """What was wrong with it, once it is finished."""
+    def wrongs(self, whole: bool) -> list[tuple[FaultKind, str]]:
+        """What was wrong with it, once it is finished (``whole``) or given up."""
         if self._open and not self._seen:
             self._wrong.add((FaultKind.DAMAGED, "No frame of the video could be decoded."))
         elif self._failed:
             self._wrong.add((FaultKind.DAMAGED, "Some frames of the video are damaged."))
-        if self._expected and self._packets < self._expected - 1:
+        if whole and self._expected and self._packets < self._expected - 1:
             self._wrong.add((FaultKind.TRUNCATED, "The video ends too early."))
         return sorted(self._wrong)
 
@@ -306,11 +313,12 @@ class _Film:
             return
         if self._mode is VideoMode.KEYFRAMES and self._rate:
             number = round(at * self._rate)
-        spectrum = spectrum_from_luma(luma(frame))
+        plane = luma(frame)
+        spectrum = spectrum_from_luma(plane)
         hashes = [spectrum.pdq().bits]
-        turned = _turned(frame, spectrum)
+        turned = turning(frame)
         if turned is not None:
-            hashes.append(turned)
+            hashes.append(spectrum_from_luma(plane, turned=turned).pdq().bits)
         worth = quality(frame, spectrum)
         self.frames += [FrameHash(number=number, time=at, pdq=h, quality=worth) for h in hashes]
         if len(self.frames) >= self._most:
@@ -318,7 +326,10 @@ class _Film:
             self._stride *= 2
 
 
-def _turned(frame: Any, spectrum: Spectrum) -> bytes | None:
-    """The hash of the frame as players show it, where the file says to turn it."""
-    name = ROTATIONS.get(int(getattr(frame, "rotation", 0) or 0))
-    return spectrum.dihedral()[name] if name else None
+def turning(frame: Any) -> str | None:
+    """How players turn a frame because the file says so, in ``pdq.DIHEDRALS``' words.
+
+    Telephones store films as the sensor lies; a copy made by other software is stored upright.
+    Such a frame has two hashes, as stored (the reference's) and as shown.
+    """
+    return ROTATIONS.get(round(getattr(frame, "rotation", 0) or 0))
