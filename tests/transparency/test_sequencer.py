@@ -309,6 +309,26 @@ def test_many_writers_and_sequencers_at_once_make_one_tree(any_log: Any) -> None
     assert (report.size, report.waiting) == (90, 0)
 
 
+def test_what_another_process_publishes_meanwhile_is_no_contradiction(
+    log: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between looking for work and getting the lock, others number, publish and sign."""
+    log.grow(2)
+    other, late = again(log), again(log)
+    real, done = files.locked, [False]
+
+    def locked(*arguments: Any, **more: Any) -> Any:
+        if not done[0]:
+            done[0] = True
+            log.append(5)
+            other.run_once()
+        return real(*arguments, **more)
+
+    monkeypatch.setattr(files, "locked", locked)
+    assert late.run_once().size == 7
+    assert log.verify().ok
+
+
 PUBLISHES_FOR_EVER = """
 import sys
 from tutela.settings import load_settings

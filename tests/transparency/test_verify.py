@@ -174,8 +174,9 @@ def test_a_ledger_signed_anew_by_somebody_else_is_not_ours(log: Any) -> None:
 
 
 def test_a_folder_set_back_to_an_earlier_state_is_detected_with_the_database(
-    log: Any, tmp_path: Path
+    log: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("tutela.transparency.verify.CATCH_UP_SECONDS", 0.01)
     log.grow(4)
     shutil.copytree(log.folder, tmp_path / "earlier")
     log.grow(1)
@@ -216,3 +217,69 @@ def test_a_copy_verifies_without_lock_or_database(published: Path, tmp_path: Pat
     assert report.ok
     assert not report.database
     assert (report.size, report.files) == (261, len(all_files(copy)))
+
+
+def test_a_folder_about_to_follow_another_machine_is_waited_for(
+    log: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log.grow(4)
+    shutil.copytree(log.folder, tmp_path / "behind")
+    log.grow(1)
+    shutil.move(log.folder, tmp_path / "ahead")
+    shutil.copytree(tmp_path / "behind", log.folder)
+
+    def follow(_seconds: float) -> None:
+        shutil.rmtree(log.folder)
+        shutil.copytree(tmp_path / "ahead", log.folder)
+
+    monkeypatch.setattr("tutela.transparency.verify.time.sleep", follow)
+    assert log.verify().ok
+
+
+def test_a_file_that_cannot_be_read_is_named(
+    published: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = Path.read_bytes
+
+    def failing(path: Path) -> bytes:
+        if path.as_posix().endswith(("/0/000", "000.p/1")):
+            raise PermissionError(13, "Permission denied")
+        return real(path)
+
+    monkeypatch.setattr(Path, "read_bytes", failing)
+    told = problems(published)
+    assert "tile/0/000: the file cannot be read" in told
+    assert "tile/1/000.p/1: the file cannot be read (Permission denied)" in told
+
+
+def test_a_folder_that_cannot_be_read_is_named(
+    published: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = os.scandir
+
+    def failing(path: Any) -> Any:
+        if str(path).endswith("tile/0"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return real(path)
+
+    monkeypatch.setattr(os, "scandir", failing)
+    assert "tile/0: the folder cannot be read (Permission denied)" in problems(published)
+
+
+def test_two_changes_at_once_name_both_files(published: Path) -> None:
+    for name in ("tile/0/000", "tile/1/000.p/1"):
+        path = published / name
+        data = bytearray(path.read_bytes())
+        data[3] ^= 1
+        path.write_bytes(data)
+    told = problems(published)
+    assert any(line.startswith("tile/0/000, hash 0") for line in told), told
+    assert any(line.startswith("tile/1/000.p/1, hash 0") for line in told), told
+
+
+def test_many_problems_are_counted_and_the_first_told(published: Path) -> None:
+    for number in range(150):
+        (published / f"extra{number}").write_bytes(b"")
+    report = verify(published)
+    assert (report.count, len(report.problems)) == (150, 100)
+    assert report.plain()["ok"] is False

@@ -41,11 +41,19 @@ def take(folder: Path, found: Findings) -> FolderState:
     """The state of ``folder`` now. What is no plain file, or too large for one of a ledger, is
     noted in ``found``. Call it under the ledger's lock."""
     state = FolderState(folder)
-    for base, folders, names in os.walk(folder):
+
+    def closed(error: OSError) -> None:
+        shown = Path(error.filename).relative_to(folder).as_posix()
+        found.add(shown, f"the folder cannot be read ({error.strerror})")
+
+    for base, folders, names in os.walk(folder, onerror=closed):
         for name in (*folders, *names):
             path = Path(base) / name
             shown = path.relative_to(folder).as_posix()
-            status = path.lstat()
+            try:
+                status = path.lstat()
+            except FileNotFoundError:
+                continue  # a partial tile that a full one has just replaced
             if stat.S_ISDIR(status.st_mode):
                 continue
             if not stat.S_ISREG(status.st_mode):
@@ -55,8 +63,16 @@ def take(folder: Path, found: Findings) -> FolderState:
             if status.st_size > LARGEST:
                 found.add(shown, f"the file has {status.st_size} bytes, more than any of a ledger")
             elif shown in {"checkpoint", "key.pub"} or ".p/" in shown:
-                state.moving[shown] = path.read_bytes()
+                _keep(state, shown, found)
     return state
+
+
+def _keep(state: FolderState, shown: str, found: Findings) -> None:
+    try:
+        state.moving[shown] = (state.path / shown).read_bytes()
+    except OSError as error:
+        state.moving[shown] = b""
+        found.add(shown, f"the file cannot be read ({error.strerror})")
 
 
 def public_key(state: FolderState, trusted: str | None, found: Findings) -> VerifierKey | None:

@@ -107,28 +107,28 @@ class Sequencer:
             return Published(size=edge.size, added=0)
         with files.faults("The ledger cannot be published"), files.locked(self.data_dir):
             if waiting is not None:
-                numbered = self._give_numbers()
-            return self._publish(numbered)
+                self._give_numbers()
+            return self._publish()
 
     def key(self) -> VerifierKey:
         """The log's public key; made with the private one at first use."""
         with files.faults("The ledger's key cannot be made"), files.locked(self.data_dir):
             return files.signer(self.data_dir, self._origin).verifier
 
-    def _give_numbers(self) -> int:
-        """Gives waiting entries their leaf numbers; how many there are then."""
+    def _give_numbers(self) -> None:
+        """Gives waiting entries their leaf numbers."""
         with self.database.begin() as conn:
             if not self.database.is_sqlite:
                 conn.execute(text("SELECT pg_advisory_xact_lock(:n)"), {"n": ADVISORY_LOCK})
-            before = _count(conn)
-            done = conn.execute(_NUMBER, {"next": before, "most": MOST_AT_ONCE})
-            return before + done.rowcount
+            conn.execute(_NUMBER, {"next": _count(conn), "most": MOST_AT_ONCE})
 
-    def _publish(self, size: int) -> Published:
-        """Brings the folder to ``size`` entries. Called under the lock."""
+    def _publish(self) -> Published:
+        """Brings the folder up to the numbered entries. Called under the lock."""
         key = files.signer(self.data_dir, self._origin)
         with self.database.read() as conn:
+            # In this order: another machine may number and sign in between, and never the reverse.
             state = conn.execute(select(ledger_state)).one_or_none()
+            size = _count(conn)
         if state is not None and state.key != str(key.verifier):
             raise LedgerDamaged(
                 "This ledger is signed by another key than the one in this data folder.",

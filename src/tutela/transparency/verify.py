@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -23,6 +24,10 @@ from .records import commitment
 from .report import Findings, Report
 from .verify_rows import RowCheck, Signed, check_rows, last_signed
 from .verify_tree import Progress, TreeCheck
+
+CATCH_UP_TRIES = 4
+CATCH_UP_SECONDS = 1.0
+"""How often and long to wait for a folder that is behind what was signed elsewhere."""
 
 
 def verify(
@@ -43,12 +48,16 @@ def verify(
         raise NotFound(
             f"There is no ledger in {folder}.", next_step="Name its folder with --folder."
         )
-    found = Findings()
-    with files.locked(folder.parent, shared=True):
-        state = folder_state.take(folder, found)
-        signed = last_signed(database) if database is not None else None
-    trusted = folder_state.public_key(state, key or (signed.key if signed else None), found)
-    checkpoint = folder_state.checkpoint(state, trusted, found)
+    for _ in range(CATCH_UP_TRIES):
+        found = Findings()
+        with files.locked(folder.parent, shared=True):
+            state = folder_state.take(folder, found)
+            signed = last_signed(database) if database is not None else None
+        trusted = folder_state.public_key(state, key or (signed.key if signed else None), found)
+        checkpoint = folder_state.checkpoint(state, trusted, found)
+        if signed is None or checkpoint is None or checkpoint.size >= signed.size:
+            break
+        time.sleep(CATCH_UP_SECONDS)  # another machine signed; ours is about to follow
     public: Callable[[int], bytes | None] = _nothing
     if checkpoint is not None:
         tree = TreeCheck(state, checkpoint, found)
@@ -84,7 +93,7 @@ def _compare_signed(signed: Signed, checkpoint: Checkpoint, found: Findings) -> 
         found.add(
             "checkpoint",
             f"it signs {checkpoint.size} entries, but {signed.size} were signed before: the folder "
-            "was set back",
+            "was set back (or Tutela does not run here, and another machine signs)",
         )
     elif checkpoint.size == signed.size and checkpoint.root != signed.root:
         found.add("checkpoint", "the database remembers another root for this size")

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from .folder_state import FolderState
+from .folder_state import LARGEST, FolderState
 from .merkle import EMPTY, HASH_BYTES, leaf_hash, perfect, root
 from .notes import Checkpoint
 from .report import Findings
@@ -107,6 +107,8 @@ class TreeCheck:
         """A tile's bytes; a wrong length is noted."""
         data = self._folder.read(tile.path)
         wanted = tile.width * tile.unit
+        if data is None and 0 <= self._folder.sizes.get(tile.path, -1) <= LARGEST:
+            self._found.add(tile.path, "the file cannot be read")
         if data is not None and len(data) != wanted:
             self._found.add(tile.path, f"the file has {len(data)} bytes instead of {wanted}")
         return data
