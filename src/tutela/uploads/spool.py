@@ -256,7 +256,8 @@ def _unlinked_file(folder: Path) -> int:
         if error.errno not in {errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL}:
             raise
     fd, name = tempfile.mkstemp(dir=folder)  # file systems without O_TMPFILE
-    os.unlink(name)
+    with contextlib.suppress(FileNotFoundError):  # another process swept it
+        os.unlink(name)
     return fd
 
 

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO
 
-from tutela.core import Digests, Fault, FaultKind, Media, MediaKind
+from tutela.core import Digests, Fault, FaultKind, FrameHash, Media, MediaKind
 from tutela.hashing.digests import digest_stream
 from tutela.hashing.options import HashOptions
 
@@ -60,7 +60,7 @@ def hash_media(
     _fd = source.raw._fd
     order = source.read(4096).decode("ascii", "replace")
     source.seek(0)
-    fault = None
+    fault, frames = None, ()
     match order.partition(":")[0]:
         case "segv":
             ctypes.string_at(0)
@@ -90,6 +90,8 @@ def hash_media(
             thread = threading.Thread(target=lambda: None)
             thread.start()
             thread.join()
+        case "flood":
+            frames = (FrameHash(number=0, time=0.0, pdq=bytes(32), quality=0),) * 1_000_000
         case "lie":
             digests = Digests(md5=b"L" * 16, sha1=b"L" * 20, sha256=b"L" * 32)
         case "short":
@@ -112,6 +114,7 @@ def hash_media(
         format="text",
         size=len(order),
         digests=digests or digest_stream(source),
+        frames=frames,
         faults=(fault,) if fault else (),
     )
 

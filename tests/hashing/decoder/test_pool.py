@@ -66,6 +66,11 @@ def test_memory_is_limited_and_the_worker_that_met_the_limit_is_replaced(
     assert tell(pool, "pid").faults[0].detail != first
 
 
+def test_an_answer_too_long_to_take_in_is_over_the_limit(pool: DecoderPool, tell: Tell) -> None:
+    media = tell(pool, "flood")
+    assert (media.frames, kinds(media)) == ((), [FaultKind.OVER_LIMIT])
+
+
 def test_a_worker_that_burns_cpu_is_stopped_by_the_kernel(pool: DecoderPool, tell: Tell) -> None:
     started = time.monotonic()
     (media,) = run("burn", pool=pool, options=HashOptions(cpu_seconds=0.1))

@@ -116,8 +116,9 @@ class DecoderPool:
     async def stop(self) -> None:
         """End every worker and the zygote; files in work answer ``unavailable``."""
         await asyncio.to_thread(self.stop_blocking)
-        if self._later:
-            await asyncio.wait(self._later)
+        loop = asyncio.get_running_loop()
+        if later := {task for task in self._later if task.get_loop() is loop}:
+            await asyncio.wait(later)
 
     def stop_blocking(self) -> None:
         """As ``stop``, for threads."""
@@ -170,6 +171,7 @@ class DecoderPool:
         """Hash one file. ``options`` replace the pool's for this file (to hash a match again in
         the identical mode). Cancelling is safe: the worker is ended and replaced."""
         options = options or self.options
+        retried = False
         while True:
             worker = await self._take()
             if worker is None:
@@ -178,8 +180,9 @@ class DecoderPool:
                 media = await self._converse(worker, source, options)
             except wire.BrokenTalk:
                 kind = await asyncio.to_thread(self._bury, worker)
-                if kind is FaultKind.CRASHED and worker.jobs > 1:
-                    continue  # an earlier file may have harmed it: try in a fresh one
+                if kind is FaultKind.CRASHED and worker.jobs > 1 and not retried:
+                    retried = True  # an earlier file may have harmed it: try in another
+                    continue
                 return await asyncio.to_thread(_failed, source, kind)
             self._release(worker)
             return media
@@ -187,6 +190,7 @@ class DecoderPool:
     def hash_blocking(self, source: Source, options: HashOptions | None = None) -> Media:
         """As ``hash``, for threads (the command line)."""
         options = options or self.options
+        retried = False
         while True:
             worker = self._take_blocking()
             if worker is None:
@@ -195,7 +199,8 @@ class DecoderPool:
                 media = self._converse_blocking(worker, source, options)
             except wire.BrokenTalk:
                 kind = self._bury(worker)
-                if kind is FaultKind.CRASHED and worker.jobs > 1:
+                if kind is FaultKind.CRASHED and worker.jobs > 1 and not retried:
+                    retried = True
                     continue
                 return _failed(source, kind)
             except BaseException:

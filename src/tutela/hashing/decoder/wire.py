@@ -20,8 +20,8 @@ from tutela.hashing.options import HashOptions
 
 HEADER = struct.Struct("<cI")
 MAX_REQUEST = 64 * 1024
-MAX_REPLY = 128 * 1024 * 1024
-"""A hundred thousand frames of video are 12 MB; more than this is not an answer."""
+MAX_REPLY = 48 * 1024 * 1024
+"""A hundred thousand frames of video are 8 MB; more than this is not an answer."""
 
 
 class Word(Enum):

@@ -24,6 +24,9 @@ CPU_GRACE = 1.0
 """Seconds after the soft limit, which ends the work in good order, before the kernel kills."""
 
 
+_TOO_MUCH = Fault(kind=FaultKind.OVER_LIMIT, detail="It holds more pictures than can be compared.")
+
+
 class Job(Protocol):
     """What a worker does with a file: ``tutela.hashing.media.hash_media``."""
 
@@ -65,9 +68,13 @@ def serve(talk: socket.socket, job: Job, memory_bytes: int) -> None:
         request, fd = received
         with Source(fd, request.size, key=request.key, nonce=request.nonce) as source:
             media = _hash(talk, job, request, source)
+            body = wire.encode_media(media)
+            if len(body) > wire.MAX_REPLY:
+                media = unreadable(source, media.digests, _TOO_MUCH)
+                body = wire.encode_media(media)
         word = wire.Word.SPENT if _spent(media, memory_bytes) else wire.Word.DONE
-        wire.send_word(talk, word, wire.encode_media(media))
-        del media, request
+        wire.send_word(talk, word, body)
+        del media, request, body
 
 
 def _hash(talk: socket.socket, job: Job, request: wire.Request, source: Source) -> Media:
