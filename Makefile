@@ -8,6 +8,9 @@ RUN_STAMP := $(VENV)/.run-ready
 DEV_STAMP := $(VENV)/.dev-ready
 BENCH_STAMP := $(VENV)/.bench-ready
 
+# The tests start many short processes; without bytecode each would compile everything anew.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: help setup demo serve test soak check bench docs lock clean
 
 help:  ## Say what can be made.

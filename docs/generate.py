@@ -7,10 +7,13 @@ cannot fall behind the code.
 
 from __future__ import annotations
 
+import ast
 import inspect
 import sys
+import textwrap
 from collections.abc import Callable, Iterator
 from enum import Enum
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -125,26 +128,68 @@ def _operations(document: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, 
                 yield method.upper(), path, operation
 
 
+def _described() -> tuple[dict[str, Any], dict[tuple[str, str], str]]:
+    """The OpenAPI document, and the scope that each operation asks for."""
+    from fastapi import FastAPI
+    from fastapi.routing import APIRoute
+
+    from tutela.web.api import decisions, lists, status
+    from tutela.web.auth.keys import Scope
+    from tutela.web.openapi import describe
+    from tutela.web.state import Needs
+
+    app = FastAPI()
+    scopes = {
+        ("POST", "/v1/uploads"): Scope.UPLOADS_WRITE.value,
+        ("POST", "/v1/hashes"): Scope.HASHES_CHECK.value,
+    }
+    for router in (status.router, lists.router, decisions.router):
+        app.include_router(router)
+        for route in router.routes:
+            if isinstance(route, APIRoute):
+                for needed in route.dependant.dependencies:
+                    if isinstance(needed.call, Needs):
+                        for method in route.methods:
+                            scopes[method, route.path] = needed.call.scope.value
+    return describe(app), scopes
+
+
+def _member_docs(thing: type) -> dict[str, str]:
+    """The docstrings that stand under the members of an enumeration."""
+    body = ast.parse(textwrap.dedent(inspect.getsource(thing))).body[0]
+    assert isinstance(body, ast.ClassDef)
+    found = {}
+    for before, after in pairwise(body.body):
+        if (
+            isinstance(before, ast.Assign)
+            and isinstance(before.targets[0], ast.Name)
+            and isinstance(after, ast.Expr)
+            and isinstance(after.value, ast.Constant)
+        ):
+            found[before.targets[0].id] = str(after.value.value)
+    return found
+
+
 def _yes(value: object) -> str:
     return "yes" if value else "no"
 
 
 def http_page() -> str:
     """Every endpoint with its scope, parameters and answers, from the OpenAPI document."""
-    from tutela.web.api import openapi_document
-
+    document, scopes = _described()
     out = [
         "# HTTP API\n",
         "The running server describes itself at `/openapi.json`. Send the key as",
         "`Authorization: Bearer …`.\n",
     ]
-    for method, path, operation in _operations(openapi_document()):
+    for method, path, operation in _operations(document):
         out.append(f"\n## `{method} {path}`\n")
         out.append(operation.get("summary", "") + "\n")
         if operation.get("description"):
             out.append(operation["description"].strip() + "\n")
-        if operation.get("x-scope"):
-            out.append(f"Scope: `{operation['x-scope']}`\n")
+        scope = scopes.get((method, path))
+        any_key = "Needs a key, of any scope.\n" if operation.get("security") else "Needs no key.\n"
+        out.append(f"Scope: `{scope}`\n" if scope else any_key)
         parameters: list[list[object]] = [
             [
                 f"`{p['name']}`",
@@ -166,9 +211,10 @@ def http_page() -> str:
 
 def permissions_page() -> str:
     """Every scope that a key can have."""
-    from tutela.web.auth import Scope
+    from tutela.web.auth.keys import Scope
 
-    rows: list[list[object]] = [[f"`{s.value}`", s.meaning] for s in Scope]
+    meaning = _member_docs(Scope)
+    rows: list[list[object]] = [[f"`{s.value}`", meaning[s.name]] for s in Scope]
     return (
         "# Permissions\n\nA key has a set of scopes; a request needs the one named with its "
         "endpoint.\n\n" + table(["Scope", "Lets its holder"], rows)
