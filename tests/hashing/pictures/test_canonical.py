@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import zlib
 
 import numpy as np
 import pytest
@@ -137,6 +138,32 @@ def test_cmyk_without_adobes_marker_is_read_both_ways() -> None:
     apart = [pdq.distance(bits, original("coffee")) for bits in hashes(canvases)]
     assert min(apart) <= NEAR < max(apart)
     assert len(opened(data)[0]) == 1
+
+
+def with_gamma(png: bytes, gamma: float) -> bytes:
+    body = b"gAMA" + round(gamma * 100_000).to_bytes(4)
+    chunk = (4).to_bytes(4) + body + zlib.crc32(body).to_bytes(4)
+    return png[:33] + chunk + png[33:]
+
+
+def test_a_picture_that_only_its_gamma_shows_is_found() -> None:
+    """The known trick: one pixel in four is bright and holds the picture, the others are an
+    innocent one, which an extreme gamma turns black."""
+    innocent = np.asarray(photo("astronaut").convert("L").resize((600, 400))).astype(float)
+    hidden = np.asarray(photo("coffee").convert("L")).astype(float)
+    exponent = 1 / (2.2 * 0.02)
+    mixed = innocent * 0.7
+    lit = (slice(0, None, 2), slice(0, None, 2))
+    mixed[lit] = (255 * (hidden / 255) ** (1 / exponent))[lit]
+    stored = save(Image.fromarray(mixed.astype(np.uint8)), "PNG")
+    plain = hashes(opened(stored)[0])
+    assert len(plain) == 1
+    assert pdq.distance(plain[0], original("coffee")) > 31
+    canvases, fault = opened(with_gamma(stored, 0.02))
+    assert fault is None
+    assert [c.ground for c in canvases] == [None, "gamma"]
+    assert pdq.distance(hashes(canvases)[1], original("coffee")) <= 31
+    assert len(opened(with_gamma(stored, 0.45455))[0]) == 1
 
 
 def test_large_pictures_are_converted_in_strips(monkeypatch: pytest.MonkeyPatch) -> None:

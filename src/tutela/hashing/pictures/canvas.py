@@ -74,7 +74,8 @@ class Canvas:
     transparent pixels: ``"white"``, ``"black"``, ``"hidden"`` (transparency ignored, so that
     pixels hidden under it count; what the reference implementation hashes), ``"alpha"`` (the
     transparency itself as a picture) or None for opaque pictures; ``"inks"`` is a CMYK picture
-    read the other way round. ``orientation`` names the one of ``pdq.DIHEDRALS`` that a viewer
+    read the other way round, ``"gamma"`` a PNG seen through the gamma that it asks for.
+    ``orientation`` names the one of ``pdq.DIHEDRALS`` that a viewer
     applies because the file says so (EXIF), or is None. Pixels are never turned for it: one
     decode gives both hashes, ``spectrum`` (as shown) and ``stored_view`` (as stored).
     """

@@ -9,8 +9,10 @@ from __future__ import annotations
 import io
 import struct
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import (
     AvifImagePlugin,
     BmpImagePlugin,
@@ -32,6 +34,11 @@ from tutela.hashing import pdq
 from .canonical import canvases, grey
 from .canvas import Canvas, PictureFault, PictureLimits
 from .exif import orientation_of
+
+DISPLAY_GAMMA = 2.2
+"""What displays are taken to have (PNG specification, section 13.13)."""
+UNUSUAL_GAMMA = 1.5
+"""A picture shown with an exponent within this of 1 hashes as it is stored."""
 
 
 class _Gif(GifImagePlugin.GifImageFile):
@@ -85,10 +92,29 @@ def open_with_pillow(
     orientation = None
     if name != "tiff" and isinstance(exif, bytes):  # Pillow turns a TIFF upright itself
         orientation = orientation_of(exif)
+    curve = _gamma_curve(image) if name == "png" else None
     for number, fault in _chosen_frames(image, name, limits):
-        yield from canvases(image, mode, frame=number, orientation=orientation)
+        for canvas in canvases(image, mode, frame=number, orientation=orientation):
+            yield canvas
+            if curve is not None and canvas.ground in {None, "hidden"}:
+                yield replace(canvas, plane=curve[canvas.luma], rgb=None, ground="gamma")
         if fault is not None:
             raise fault
+
+
+def _gamma_curve(image: ImageFile.ImageFile) -> NDArray[np.uint8] | None:
+    """Where a PNG asks for an unusual gamma (chunk gAMA, when no colour profile outranks it),
+    what viewers that heed it show for each of the 256 values; else None.
+
+    A picture can be built to look harmless as stored and like another one through its gamma.
+    """
+    gamma = image.info.get("gamma")
+    if not gamma or "srgb" in image.info or "icc_profile" in image.info:
+        return None
+    exponent = 1 / (DISPLAY_GAMMA * float(gamma))
+    if 1 / UNUSUAL_GAMMA < exponent < UNUSUAL_GAMMA:
+        return None
+    return np.rint(255 * (np.arange(256) / 255) ** exponent).astype(np.uint8)
 
 
 def open_image(name: str, data: bytes) -> ImageFile.ImageFile:
