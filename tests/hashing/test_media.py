@@ -226,7 +226,7 @@ def huge_jpeg() -> bytes:
 
 
 def zip_quine_of_depth(depth: int) -> bytes:
-    data = bytes(20 << 20)
+    data = bytes(4 << 20)
     for _ in range(depth):
         out = io.BytesIO()
         with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
@@ -239,7 +239,7 @@ def zip_quine_of_depth(depth: int) -> bytes:
 BOMBS: dict[str, Callable[[], bytes]] = {
     "pixels of a PNG": huge_png,
     "pixels of a JPEG": huge_jpeg,
-    "a gzip of zeros": lambda: gzip.compress(bytes(200 << 20)),
+    "a gzip of zeros": lambda: gzip.compress(bytes(80 << 20)),
     "zips in zips": lambda: zip_quine_of_depth(3),
 }
 
@@ -261,11 +261,11 @@ def test_a_scan_bomb_costs_no_more_than_its_time(pool: DecoderPool) -> None:
     assert asked(pool, saved(photo(), "JPEG")).pictures
 
 
-def test_a_picture_that_needs_more_memory_than_a_worker_has(pool: DecoderPool) -> None:
-    data = saved(Image.new("RGB", (14_000, 14_000)), "PNG")
+def test_a_picture_that_needs_more_memory_than_a_worker_has() -> None:
+    data = saved(Image.new("RGB", (10_000, 10_000)), "PNG", compress_level=1)
     with DecoderPool(HashOptions(), 1, 1 << 30) as small:
         media = asked(small, data)
-        assert {fault.kind for fault in media.faults} <= {FaultKind.OVER_LIMIT}
+        assert [fault.kind for fault in media.faults] == [FaultKind.OVER_LIMIT]
         assert asked(small, saved(photo(), "JPEG")).pictures
 
 

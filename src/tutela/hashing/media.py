@@ -25,6 +25,7 @@ from tutela.core import (
     PictureHash,
     ViewHash,
 )
+from tutela.settings import MIB
 
 from . import sniff
 from .containers import APPENDED, TEXTS, Budget, OverLimit, below, open_members
@@ -35,6 +36,9 @@ from .pictures import Canvas, PictureFault, PictureLimits, open_pictures
 from .sniff import Format
 from .video import SOUND_FORMATS, hash_video
 from .views import view_hashes
+
+READ_AT_ONCE = 16 * MIB
+"""Files up to this are read into memory before they are looked at."""
 
 
 def hash_media(
@@ -80,6 +84,8 @@ class _Examination:
         """One file: the upload itself or a member."""
         clock = _Clock()
         reader.seek(0)
+        if size <= READ_AT_ONCE and not isinstance(reader, BytesIO):
+            reader = BytesIO(reader.read())  # read once, then shared by all that look at it
         form = sniff.sniff(reader.read(sniff.HEAD_BYTES))
         if digests is None:
             reader.seek(0)

@@ -18,6 +18,7 @@ from PIL import Image
 from pypdfium2 import raw
 
 from tutela.core import FaultKind, Media, MediaKind
+from tutela.hashing.containers.scan import positions
 from tutela.hashing.pdq import distance
 
 Examine = Callable[..., Media]
@@ -191,3 +192,9 @@ def test_a_film_behind_a_jpeg_is_looked_into(examine: Examine, jpeg: Jpeg) -> No
     assert [member.where for member in media.members] == ["appended-film"]
     assert media.members[0].digests.sha256 == hashlib.sha256(film).digest()
     assert examine(jpeg(1) + b"ftyp" * 10).members == ()
+
+
+@given(data=st.text("fty p", max_size=60), word=st.text("ftyp", min_size=1, max_size=4))
+def test_positions_are_all_there_are(data: str, word: str) -> None:
+    expected = [at for at in range(len(data)) if data.startswith(word, at)]
+    assert positions(data.encode(), word.encode()) == expected

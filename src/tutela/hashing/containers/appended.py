@@ -15,6 +15,7 @@ from tutela.settings import MIB
 
 from . import zips
 from .member import read_chunks
+from .scan import positions
 
 JPEG_START = b"\xff\xd8"
 MAX_SEARCHED = 64 * MIB
@@ -44,13 +45,11 @@ def _film_behind_jpeg(reader: BinaryIO) -> int:
         return 0
     reader.seek(0)
     data = reader.read(MAX_SEARCHED)
-    at = data.find(b"ftyp", LEAST_FILM)
-    while at >= 0:
+    for at in positions(data, b"ftyp"):
         start = at - 4
-        size = int.from_bytes(data[start:at])
-        if 16 <= size <= LARGEST_FIRST_BOX and len(data) - start >= LEAST_FILM:
+        size = int.from_bytes(data[max(0, start) : at])
+        if at >= LEAST_FILM and 16 <= size <= LARGEST_FIRST_BOX and len(data) - at >= LEAST_FILM:
             kind = sniff(data[start : start + HEAD_BYTES]).kind
             if kind in {MediaKind.VIDEO, MediaKind.PICTURE}:
                 return start
-        at = data.find(b"ftyp", at + 4)
     return 0

@@ -19,6 +19,7 @@ from tutela.settings import MIB
 
 from .compressed import decompress
 from .member import BadMember
+from .scan import positions
 
 LOCAL = struct.Struct("<4sHHHHHIIIHH")
 LOCAL_SIGNATURE = b"PK\x03\x04"
@@ -67,9 +68,10 @@ def find_directory(reader: BinaryIO) -> Directory | None:
     tail_at = max(0, total - END.size - MAX_COMMENT)
     reader.seek(tail_at)
     tail = reader.read()
-    found = tail.rfind(END_SIGNATURE)
-    if found < 0 or len(tail) < found + END.size:
+    ends = positions(tail, END_SIGNATURE)
+    if not ends or len(tail) < ends[-1] + END.size:
         return None
+    found = ends[-1]
     end_at = tail_at + found
     *_, size, offset, _ = END.unpack_from(tail, found)
     if (wide := _wide_directory(reader, end_at)) is not None:
