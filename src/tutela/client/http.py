@@ -52,6 +52,18 @@ class _Common:
             return Answer.unreachable_hold()
         raise Unreachable(f"No decision could be had: {what}.") from cause
 
+    def _answer(self, response: httpx.Response) -> Answer:
+        body = _accepted(response)
+        if body.get("outcome") not in ("allow", "hold", "block"):
+            return self._no_decision(None, "the answer was not understood")
+        return Answer.parse(body)
+
+    def _answers(self, response: httpx.Response, count: int) -> list[Answer]:
+        items = _accepted(response).get("items")
+        if not isinstance(items, list) or len(items) != count:
+            return [self._no_decision(None, "the answer was not understood")] * count
+        return [Answer.parse(item if isinstance(item, dict) else {}) for item in items]
+
     def _wait_after(
         self, attempt: int, again: bool, response: httpx.Response | None
     ) -> float | None:
@@ -124,7 +136,7 @@ class Client(_Common):
                 error = trouble
             else:
                 if response.status_code not in AGAIN:
-                    return Answer.parse(_accepted(response))
+                    return self._answer(response)
                 what = f"the server answered {response.status_code}"
             wait = self._wait_after(attempt, body.again, response)
             if wait is None:
@@ -134,10 +146,10 @@ class Client(_Common):
 
     def check_hashes(self, queries: Sequence[HashQuery]) -> list[Answer]:
         """Ask about hashes computed by the platform, one answer for each query, in order."""
-        response, error, what = self._ask("POST", _HASHES, json=_hash_body(queries))
+        response, error, what = self._ask("POST", _HASHES, json=_hash_body(queries), once=True)
         if response is None:
             return [self._no_decision(error, what) for _ in queries]
-        return _hash_answers(response)
+        return self._answers(response, len(queries))
 
     def decision(self, decision_id: str) -> dict[str, Any]:
         """A decision by its id, with the one that followed it, if any."""
@@ -169,14 +181,15 @@ class Client(_Common):
         return _accepted(response)
 
     def _ask(
-        self, method: str, path: str, *, json: Any = None
+        self, method: str, path: str, *, json: Any = None, once: bool = False
     ) -> tuple[httpx.Response | None, Exception | None, str]:
         error: Exception | None = None
         what = "the server did not answer"
+        headers = {"Idempotency-Key": uuid.uuid4().hex} if once else {}
         for attempt in range(1, self.retries.attempts + 1):
             response = None
             try:
-                response = self._http.request(method, path, json=json)
+                response = self._http.request(method, path, json=json, headers=headers)
             except httpx.TransportError as trouble:
                 error = trouble
             else:
@@ -246,7 +259,7 @@ class AsyncClient(_Common):
                 error = trouble
             else:
                 if response.status_code not in AGAIN:
-                    return Answer.parse(_accepted(response))
+                    return self._answer(response)
                 what = f"the server answered {response.status_code}"
             wait = self._wait_after(attempt, body.again, response)
             if wait is None:
@@ -256,10 +269,12 @@ class AsyncClient(_Common):
 
     async def check_hashes(self, queries: Sequence[HashQuery]) -> list[Answer]:
         """As ``Client.check_hashes``."""
-        response, error, what = await self._ask("POST", _HASHES, json=_hash_body(queries))
+        response, error, what = await self._ask(
+            "POST", _HASHES, json=_hash_body(queries), once=True
+        )
         if response is None:
             return [self._no_decision(error, what) for _ in queries]
-        return _hash_answers(response)
+        return self._answers(response, len(queries))
 
     async def decision(self, decision_id: str) -> dict[str, Any]:
         """As ``Client.decision``."""
@@ -291,14 +306,15 @@ class AsyncClient(_Common):
         return _accepted(response)
 
     async def _ask(
-        self, method: str, path: str, *, json: Any = None
+        self, method: str, path: str, *, json: Any = None, once: bool = False
     ) -> tuple[httpx.Response | None, Exception | None, str]:
         error: Exception | None = None
         what = "the server did not answer"
+        headers = {"Idempotency-Key": uuid.uuid4().hex} if once else {}
         for attempt in range(1, self.retries.attempts + 1):
             response = None
             try:
-                response = await self._http.request(method, path, json=json)
+                response = await self._http.request(method, path, json=json, headers=headers)
             except httpx.TransportError as trouble:
                 error = trouble
             else:
@@ -339,10 +355,6 @@ def upload_headers(
 
 def _hash_body(queries: Sequence[HashQuery]) -> dict[str, Any]:
     return {"items": [query.plain() for query in queries]}
-
-
-def _hash_answers(response: httpx.Response) -> list[Answer]:
-    return [Answer.parse(item) for item in _accepted(response)["items"]]
 
 
 def _accepted(response: httpx.Response) -> dict[str, Any]:
