@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from operator import attrgetter
 from typing import Any
 
 from sqlalchemy import (
@@ -32,7 +33,8 @@ from tutela.store.tables.lists import (
     signals,
 )
 
-from .rows import Draft, hash_values, signal_values
+from .bulk import Bound, insert_rows
+from .rows import HASH_COLUMNS, SIGNAL_COLUMNS, Draft, hash_rows, signal_row
 from .versions import SLOTS, Slots, slot_bounds, slot_of, slot_roots
 
 MATCHING = (SignalState.ACTIVE.value, SignalState.DISPUTED.value)
@@ -40,6 +42,9 @@ MATCHING = (SignalState.ACTIVE.value, SignalState.DISPUTED.value)
 
 _MANY_SLOTS = 256
 """Above so many touched slots one ordered scan is cheaper than a query for each."""
+
+PLACE_COLUMNS = ("id", "list_row", "key", "first_hash", "import_id", "pending")
+"""The columns of ``signals`` that say where a signal is kept."""
 
 BATCH = 5_000
 """Keys or refs in one query, under SQLite's and PostgreSQL's limits of bound values."""
@@ -98,27 +103,21 @@ def insert_signals(
     total = sum(item.hashes for item in items)
     taken = take_numbers(connection, signals=len(items), hashes=total)
     row_id, ref = taken.signal, taken.hash
-    rows: list[dict[str, Any]] = []
-    hashes: list[dict[str, Any]] = []
-    for item in items:
-        values = signal_values(item)
-        if values["first_seen"] is None:
-            values["first_seen"] = now
-        values.update(
-            id=row_id,
-            list_row=list_row,
-            key=item.key,
-            first_hash=ref,
-            import_id=import_id,
-            pending=pending,
-        )
-        rows.append(values)
-        hashes.extend(hash_values(item.signal, row_id, list_row, ref))
+    bound = Bound(connection)
+    rows: list[tuple[Any, ...]] = []
+    hashes: list[tuple[Any, ...]] = []
+    for item in sorted(items, key=_key):  # neighbours in the index lie together
+        place = (row_id, list_row, item.key, ref, import_id, pending)
+        rows.append(place + signal_row(item, None, now, bound))
+        hashes += hash_rows(item.signal, row_id, list_row, ref)
         row_id += 1
         ref += item.hashes
-    connection.execute(insert(signals), rows)
-    connection.execute(insert(signal_hashes), hashes)
+    insert_rows(connection, signals, PLACE_COLUMNS + SIGNAL_COLUMNS, rows)
+    insert_rows(connection, signal_hashes, HASH_COLUMNS, hashes)
     return taken.hash, ref - 1
+
+
+_key = attrgetter("key")
 
 
 def update_rows(

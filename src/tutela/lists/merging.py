@@ -7,13 +7,24 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, insert
+from sqlalchemy import Connection
 
 from tutela.core import HashType, Signal, SignalHash, SignalState
 from tutela.store.tables.lists import signal_hashes
 
 from . import edits, queries
-from .rows import Draft, details_of, draft, hash_values, hashes_from, signal_from, signal_values
+from .bulk import insert_rows
+from .rows import (
+    HASH_COLUMNS,
+    SIGNAL_COLUMNS,
+    Draft,
+    details_of,
+    draft,
+    hash_rows,
+    hashes_from,
+    signal_from,
+    signal_row,
+)
 from .versions import entry_leaf
 
 Range = tuple[str, int, int]
@@ -62,7 +73,7 @@ def merge(
     if not fresh:
         return merged
     merged.inserted = len(fresh)
-    matching = [item for item in fresh if item.state.matches]
+    matching = [item for item in fresh if item.matches]
     slots = edits.slots_of(item.key for item in matching)
     ranges: list[Range] = []
     if not dry_run:
@@ -109,7 +120,7 @@ def _update(
         return
     stored = queries.hash_rows(connection, [old for old, _ in differing])
     rows: list[dict[str, Any]] = []
-    fresh_hashes: list[dict[str, Any]] = []
+    fresh_hashes: list[tuple[Any, ...]] = []
     for old, given in differing:
         before = hashes_from(stored.get(old.id, []))
         item = given
@@ -128,12 +139,11 @@ def _update(
         first = old.first_hash
         if replaced:
             first = edits.take_numbers(connection, hashes=item.hashes).hash
-            fresh_hashes.extend(hash_values(item.signal, old.id, old.list_row, first))
+            fresh_hashes += hash_rows(item.signal, old.id, old.list_row, first)
         pending = old.pending and _again(old, import_id)
         rows.append(_values(old, item, first, import_id, pending=pending))
         _account(old, item, first, replaced=replaced, pending=pending, merged=merged)
-    if fresh_hashes:
-        connection.execute(insert(signal_hashes), fresh_hashes)
+    insert_rows(connection, signal_hashes, HASH_COLUMNS, fresh_hashes)
     if rows:
         edits.update_rows(connection, rows, [name for name in rows[0] if name != "id"])
 
@@ -147,7 +157,7 @@ def _account(
     old: Any, item: Draft, first: int, *, replaced: bool, pending: bool, merged: Merged
 ) -> None:
     """Count one changed signal and note what indexes must be told."""
-    was, now = old.state in edits.MATCHING, item.state.matches
+    was, now = old.state in edits.MATCHING, item.matches
     after = ("add", first, first + item.hashes - 1)
     if pending:
         if now and replaced:
@@ -168,9 +178,8 @@ def _values(
     old: Any, item: Draft, first: int, import_id: int | None, *, pending: bool
 ) -> dict[str, Any]:
     """The row of a known signal as its source now has it."""
-    own = SignalState(old.own_state) if old.own_state else None
-    values = signal_values(item, own)
-    values["first_seen"] = item.signal.first_seen or old.first_seen
+    row = signal_row(item, old.own_state, old.first_seen)
+    values = dict(zip(SIGNAL_COLUMNS, row, strict=True))
     values["last_seen"] = item.signal.last_seen or old.last_seen
     values.update(id=old.id, first_hash=first, import_id=import_id, pending=pending)
     return values

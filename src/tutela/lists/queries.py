@@ -21,6 +21,7 @@ from tutela.store.tables.lists import (
     signals,
 )
 
+from .bulk import known_keys
 from .edits import BATCH, MATCHING, counts
 from .records import ListEvent, ListInfo, ListVersion, StoredSignal
 from .rows import (
@@ -208,7 +209,7 @@ def hash_rows(connection: Connection, rows: Sequence[Any]) -> dict[int, list[Any
     conditions.extend(signal_hashes.c.id.in_(part) for part in batches(single))
     for condition in conditions:
         query = select(signal_hashes).where(condition).order_by(signal_hashes.c.id)
-        for row in connection.execute(query):
+        for row in connection.execute(query).all():
             if row.signal_id in starts and row.id >= starts[row.signal_id]:
                 by_signal.setdefault(row.signal_id, []).append(row)
     return by_signal
@@ -243,9 +244,11 @@ def existing(connection: Connection, list_row: int, keys: Iterable[bytes]) -> di
     """The rows of a list's signals by key, those of unfinished imports too."""
     found: dict[bytes, Any] = {}
     for part in batches(keys):
-        query = select(signals).where(signals.c.list_row == list_row, signals.c.key.in_(part))
-        for row in connection.execute(query):
-            found[row.key] = row
+        there = known_keys(connection, list_row, part)
+        if there:
+            query = select(signals).where(signals.c.list_row == list_row, signals.c.key.in_(there))
+            for row in connection.execute(query).all():
+                found[row.key] = row
     return found
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -21,6 +21,7 @@ from tutela.core import (
 )
 from tutela.errors import InvalidInput, NotFound
 
+from .bulk import Bound
 from .records import ListEvent, ListInfo, ListVersion
 from .versions import entry_key, entry_leaf
 
@@ -30,6 +31,8 @@ _STRICTNESS = {
     SignalState.EXPIRED: 2,
     SignalState.WITHDRAWN: 3,
 }
+
+_ACTIVE, _DISPUTED = SignalState.ACTIVE, SignalState.DISPUTED
 
 MAX_UPSTREAM_ID = 512
 """Longest upstream id in characters."""
@@ -60,9 +63,12 @@ def signal_row_id(text: str) -> int:
     return int(digits)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Draft:
-    """A signal made ready for its rows. ``hashes`` counts rows, so a video's frames each."""
+    """A signal made ready for its rows. ``hashes`` counts rows, so a video's frames each.
+
+    Not changed once made, and not frozen for speed only.
+    """
 
     signal: Signal
     key: bytes
@@ -70,29 +76,36 @@ class Draft:
     state: SignalState
     hashes: int
 
+    @property
+    def matches(self) -> bool:
+        """Whether it is in the index and in the tree."""
+        return self.state is _ACTIVE or self.state is _DISPUTED
+
 
 def draft(signal: Signal, now: datetime, own: SignalState | None = None) -> Draft:
     """Compute what the rows of a signal need. Raises ``InvalidInput`` for an unusable one."""
-    if not signal.hashes:
-        raise InvalidInput("A signal needs at least one hash.")
-    if not 0 < len(signal.upstream_id) <= MAX_UPSTREAM_ID or not signal.upstream_id.isprintable():
-        raise InvalidInput(
-            f"An upstream id is 1 to {MAX_UPSTREAM_ID} printable characters.",
-        )
+    upstream_id = signal.upstream_id
+    if not 0 < len(upstream_id) <= MAX_UPSTREAM_ID or not upstream_id.isprintable():
+        raise InvalidInput(f"An upstream id is 1 to {MAX_UPSTREAM_ID} printable characters.")
     if signal.expires_at is None and own is None:
         state = signal.state
     else:
         state = state_in_force(signal.state, own, signal.expires_at, now)
-    count = 0
+    count = len(signal.hashes)
     for part in signal.hashes:
-        count += len(part.frames) if part.type is HashType.VPDQ else 1
+        if part.frames:
+            count += len(part.frames) - 1
+        elif not part.value:
+            raise InvalidInput("A hash has no value, or a video no frames.")
     if not count:
-        raise InvalidInput("A video signal needs at least one frame.")
-    return Draft(signal, entry_key(signal.upstream_id), entry_leaf(signal, state), state, count)
+        raise InvalidInput("A signal needs at least one hash.")
+    return Draft(signal, entry_key(upstream_id), entry_leaf(signal, state), state, count)
 
 
 def details_of(signal: Signal) -> dict[str, Any] | None:
     """What has no column of its own; None when there is nothing."""
+    if not (signal.tags or signal.opinions or signal.note or signal.facts):
+        return None
     details: dict[str, Any] = {}
     if signal.tags:
         details["tags"] = list(signal.tags)
@@ -110,54 +123,72 @@ def details_of(signal: Signal) -> dict[str, Any] | None:
         details["note"] = signal.note
     if signal.facts:
         details["facts"] = dict(signal.facts)
-    return details or None
+    return details
 
 
-def signal_values(item: Draft, own: SignalState | None = None) -> dict[str, Any]:
-    """The columns of a signal that its source decides, and the state in force."""
+SIGNAL_COLUMNS = (
+    "upstream_id",
+    "state",
+    "source_state",
+    "own_state",
+    "classification",
+    "redistribute",
+    "first_seen",
+    "last_seen",
+    "expires_at",
+    "details",
+    "leaf",
+    "hash_count",
+)
+"""The columns of ``signals`` in the order of ``signal_row``."""
+
+
+def signal_row(
+    item: Draft, own: str | None, first_seen: datetime | None, bound: Bound | None = None
+) -> tuple[Any, ...]:
+    """The columns of a signal that its source decides, and the state in force; times and details
+    as the driver takes them where ``bound`` is given."""
     signal = item.signal
-    return {
-        "upstream_id": signal.upstream_id,
-        "state": item.state.value,
-        "source_state": signal.state.value,
-        "own_state": own.value if own else None,
-        "classification": signal.classification,
-        "redistribute": signal.redistribute,
-        "first_seen": signal.first_seen,
-        "last_seen": signal.last_seen,
-        "expires_at": signal.expires_at,
-        "details": details_of(signal),
-        "leaf": item.leaf,
-        "hash_count": item.hashes,
-    }
+    seen, last, expires = signal.first_seen or first_seen, signal.last_seen, signal.expires_at
+    details = details_of(signal)
+    times: tuple[Any, ...] = (seen, last, expires)
+    kept: Any = details
+    if bound is not None:
+        times = (bound.time(seen), bound.time(last), bound.time(expires))
+        kept = bound.json(details)
+    return (
+        signal.upstream_id,
+        item.state._value_,
+        signal.state._value_,
+        own,
+        signal.classification,
+        signal.redistribute,
+        *times,
+        kept,
+        item.leaf,
+        item.hashes,
+    )
 
 
-def hash_values(signal: Signal, row_id: int, list_row: int, first: int) -> Iterable[dict[str, Any]]:
+HASH_COLUMNS = ("id", "signal_id", "list_row", "type", "value", "quality", "frame", "time")
+"""The columns of ``signal_hashes`` in the order of ``hash_rows``."""
+
+
+def hash_rows(signal: Signal, row_id: int, list_row: int, first: int) -> list[tuple[Any, ...]]:
     """The rows of a signal's hashes, numbered from ``first``."""
+    rows: list[tuple[Any, ...]] = []
     number = first
     for part in signal.hashes:
-        common = {"signal_id": row_id, "list_row": list_row, "type": part.type.value}
+        word = part.type._value_
         if part.type is HashType.VPDQ:
             for frame in part.frames:
-                yield {
-                    **common,
-                    "id": number,
-                    "value": frame.pdq,
-                    "quality": frame.quality,
-                    "frame": frame.number,
-                    "time": frame.time,
-                }
+                place = (frame.pdq, frame.quality, frame.number, frame.time)
+                rows.append((number, row_id, list_row, word, *place))
                 number += 1
         else:
-            yield {
-                **common,
-                "id": number,
-                "value": part.value,
-                "quality": part.quality,
-                "frame": None,
-                "time": None,
-            }
+            rows.append((number, row_id, list_row, word, part.value, part.quality, None, None))
             number += 1
+    return rows
 
 
 def hashes_from(rows: Sequence[Row[Any]]) -> tuple[SignalHash, ...]:

@@ -20,7 +20,7 @@ from operator import itemgetter
 
 import msgspec
 
-from tutela.core import HashType, Signal, SignalHash, SignalState
+from tutela.core import Signal, SignalHash, SignalState
 
 SLOTS = 4096
 """Slots of a list's tree."""
@@ -32,7 +32,7 @@ ROOT_BYTES = 32
 EMPTY = sha256(b"").digest()
 """The root over nothing (RFC 9162 §2.1.1)."""
 
-_encode = msgspec.msgpack.Encoder(order="deterministic").encode
+_encode = msgspec.msgpack.Encoder().encode
 
 
 def entry_key(upstream_id: str) -> bytes:
@@ -58,21 +58,20 @@ def entry_leaf(signal: Signal, state: SignalState | None = None) -> bytes:
     hashes ``[type, value, quality]``, for ``vpdq`` ``["vpdq", [[frame, quality, value], …]]``,
     sorted by their encoding.
     """
-    word = (state or signal.state).value
+    word = (state or signal.state)._value_
     hashes = signal.hashes
-    if len(hashes) == 1:
-        plain = [_plain_hash(hashes[0])]
-    else:
-        plain = sorted((_plain_hash(part) for part in hashes), key=_encode)
+    plain = [_plain_hash(part) for part in hashes]
+    if len(plain) > 1:
+        plain.sort(key=_encode)
     return sha256(
         b"\x00" + _encode([signal.upstream_id, word, signal.classification, plain])
     ).digest()
 
 
 def _plain_hash(part: SignalHash) -> list[object]:
-    if part.type is HashType.VPDQ:
+    if part.frames:
         return ["vpdq", [[frame.number, frame.quality, frame.pdq] for frame in part.frames]]
-    return [part.type.value, part.value, part.quality]
+    return [part.type._value_, part.value, part.quality]
 
 
 def merkle_root(leaves: Sequence[bytes]) -> bytes:

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import Any, BinaryIO
 
 from tutela.core import FrameHash, HashType, Purpose, Signal, SignalHash, SignalState
-from tutela.core.hashes import parse_digest, parse_pdq
+from tutela.core.hashes import parse_pdq
 from tutela.errors import InvalidHash, InvalidInput
 
 from ..records import ListInfo
@@ -20,6 +20,8 @@ Entry = tuple[int, Signal | str]
 MAX_ENTRY_BYTES = 32 * 1024 * 1024
 """Longest line or entry: a listed video of several hours, every frame."""
 
+MAX_NOTE = 4_000
+"""Longest note kept, in characters."""
 MAX_TAGS = 100
 """Most tags of one signal."""
 MAX_WORD = 256
@@ -71,30 +73,37 @@ def check_purpose(word: object, info: ListInfo) -> None:
         raise Refused(f"its purpose is not this list's ({info.purpose.value})")
 
 
+_PDQ = HashType.PDQ
+_LENGTHS = {"md5": 32, "sha1": 40, "sha256": 64, "pdq": 64}
+"""Hexadecimal digits of each type."""
+
+
 def hash_of(kind: HashType, text: object, quality: object = None) -> SignalHash:
     """A digest or PDQ from hexadecimal. Raises ``Refused``."""
     if not isinstance(text, str):
         raise Refused(f"its {kind.value} is not text")
-    cleaned = text.strip().lower()
+    digits = _LENGTHS[kind._value_]
+    cleaned = text.strip()
     try:
-        value = parse_pdq(cleaned) if kind is HashType.PDQ else parse_digest(kind, cleaned)
-    except InvalidHash:
-        digits = 64 if kind is HashType.PDQ else 2 * (kind.digest_bytes or 0)
-        raise Refused(f"its {kind.value} is not {digits} hexadecimal digits") from None
-    return SignalHash(
-        type=kind, value=value, quality=quality_of(quality) if kind is HashType.PDQ else None
-    )
+        value = bytes.fromhex(cleaned)
+    except ValueError:
+        value = b""
+    if len(cleaned) != digits or len(value) * 2 != digits:
+        raise Refused(f"its {kind.value} is not {digits} hexadecimal digits")
+    if kind is _PDQ:
+        return SignalHash(type=kind, value=value, quality=quality_of(quality))
+    return SignalHash(type=kind, value=value)
+
+
+_QUALITIES = {str(number): number for number in range(101)}
 
 
 def quality_of(value: object) -> int | None:
     """A PDQ quality, 0 to 100, or None where there is none. Raises ``Refused``."""
-    if value in (None, ""):
+    if value is None or value == "":
         return None
-    try:
-        quality = int(str(value).strip())
-    except ValueError:
-        quality = -1
-    if not 0 <= quality <= 100:
+    quality = _QUALITIES.get(str(value).strip())
+    if quality is None:
         raise Refused("its quality is not a number from 0 to 100")
     return quality
 

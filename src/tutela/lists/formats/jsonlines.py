@@ -13,6 +13,7 @@ from ..records import ListInfo
 from ..signals import derived_id
 from .base import (
     MAX_ENTRY_BYTES,
+    MAX_NOTE,
     Entry,
     Reading,
     Refused,
@@ -82,7 +83,7 @@ def signal_of_record(record: dict[str, Any], reading: Reading) -> Signal:
         last_seen=time_of(record.get("last_seen")),
         expires_at=time_of(record.get("expires_at")),
         redistribute=flag_of(record.get("redistribute")) if own is None else own,
-        note=str(note)[:4_000] if note else None,
+        note=str(note)[:MAX_NOTE] if note else None,
         facts={str(k)[:128]: str(v)[:1_000] for k, v in facts.items()},
     )
 

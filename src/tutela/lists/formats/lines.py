@@ -21,6 +21,7 @@ from ..records import ListInfo
 from ..signals import derived_id, parse_hash
 from .base import (
     MAX_ENTRY_BYTES,
+    MAX_NOTE,
     Entry,
     Reading,
     Refused,
@@ -78,6 +79,7 @@ _OTHER_NAMES = {
     "expires": "expires_at",
 }
 
+_PDQ = HashType.PDQ
 _DIGESTS = (HashType.MD5, HashType.SHA1, HashType.SHA256)
 _HASH_COLUMNS = frozenset({"md5", "sha1", "sha256", "pdq", "vpdq", "value"})
 _FACTS = (
@@ -152,8 +154,7 @@ class CsvReading(Reading):
     def _rows(self, columns: list[str], delimiter: str, lines: _Lines) -> Iterator[Entry]:
         parse = _RowParser(columns, self).parse
         width = len(columns)
-        while (line := lines.next()) is not None:
-            number = lines.number
+        for number, line in lines:
             if '"' in line:
                 row = _quoted(line, delimiter, lines)
                 if row is None:
@@ -186,6 +187,16 @@ class _Lines:
             return None
         self.number += 1
         return line
+
+    def __iter__(self) -> Iterator[tuple[int, str]]:
+        """The lines that are left, numbered."""
+        read = self._text.readline
+        while True:
+            line = self._back.pop() if self._back else read(MAX_ENTRY_BYTES)
+            if not line:
+                return
+            self.number += 1
+            yield self.number, line
 
     def give_back(self, lines: list[str]) -> None:
         """Return lines taken too many, in their order."""
@@ -228,28 +239,32 @@ class _RowParser:
         self._id = place.get("upstream_id")
         self._ignored = [at for name, at in place.items() if name in _IGNORED]
         self._facts = [(name, place[name]) for name in _FACTS if name in place]
+        self._rare = bool(self._ignored) or not {"vpdq", "value"}.isdisjoint(place)
 
     def parse(self, row: list[str]) -> Signal:
         """The signal of one row."""
-        hashes = [hash_of(kind, row[at]) for kind, at in self._digests if row[at]]
-        quality = row[self._quality] if self._quality is not None else None
+        hashes = []
+        for kind, at in self._digests:
+            if row[at]:
+                hashes.append(hash_of(kind, row[at]))
+        quality = None if self._quality is None else row[self._quality]
         if self._pdq is not None and row[self._pdq]:
-            hashes.append(hash_of(HashType.PDQ, row[self._pdq], quality))
-        if self._vpdq is not None and row[self._vpdq]:
-            hashes.append(_video(row[self._vpdq]))
-        if self._value is not None and row[self._value]:
-            part = self._typed(row, quality)
-            if part is not None:
-                hashes.append(part)
-        self._reading.ignored += sum(bool(row[at].strip()) for at in self._ignored)
+            hashes.append(hash_of(_PDQ, row[self._pdq], quality))
+        if self._rare:
+            hashes += self._rare_hashes(row, quality)
         if not hashes:
             raise Refused("it has no hash that can be matched")
-        upstream_id = row[self._id].strip() if self._id is not None else ""
-        given = {name: text for name, at in self._facts if (text := row[at].strip())}
+        upstream_id = "" if self._id is None else row[self._id].strip()
+        given = {}
+        for name, at in self._facts:
+            text = row[at].strip()
+            if text:
+                given[name] = text
         own = self._reading.options.redistribute
         if not given and own is None:
             return Signal(upstream_id=upstream_id or derived_id(hashes), hashes=tuple(hashes))
         check_purpose(given.get("purpose"), self._reading.info)
+        note = given.get("note")
         return Signal(
             upstream_id=upstream_id or derived_id(hashes),
             hashes=tuple(hashes),
@@ -260,8 +275,20 @@ class _RowParser:
             last_seen=time_of(given.get("last_seen")),
             expires_at=time_of(given.get("expires_at")),
             redistribute=flag_of(given.get("redistribute")) if own is None else own,
-            note=given.get("note"),
+            note=note[:MAX_NOTE] if note else None,
         )
+
+    def _rare_hashes(self, row: list[str], quality: str | None) -> list[SignalHash]:
+        """Hashes in columns that few files have; those that cannot be used are counted."""
+        hashes = []
+        if self._vpdq is not None and row[self._vpdq]:
+            hashes.append(_video(row[self._vpdq]))
+        if self._value is not None and row[self._value]:
+            part = self._typed(row, quality)
+            if part is not None:
+                hashes.append(part)
+        self._reading.ignored += sum(bool(row[at].strip()) for at in self._ignored)
+        return hashes
 
     def _typed(self, row: list[str], quality: object) -> SignalHash | None:
         """The hash of a row that says its type. None for a type that cannot be used."""
