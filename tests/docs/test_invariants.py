@@ -13,8 +13,8 @@ ROOT = Path(__file__).resolve().parents[2]
 TEXT = (ROOT / "docs" / "invariants.md").read_text()
 LINE = re.compile(
     r"^(?P<number>\d+)\. (?P<rule>.+?)\n"
-    r"   - Held by: `(?P<holder>[\w.]+)`\n"
-    r"   - Attacked by: (?P<tests>.+?)$",
+    r" {3,4}- Held by: `(?P<holder>[\w.]+)`\n"
+    r" {3,4}- Attacked by: (?P<tests>.+?)$",
     re.MULTILINE,
 )
 INVARIANTS = list(LINE.finditer(TEXT))
