@@ -60,7 +60,10 @@ def test_allowed_uploads_end_first_and_leave_no_row(house):
 
 def test_evidence_ends_with_a_certificate_and_its_case_is_emptied(house):
     names = house.block()
-    swept = retention(house).sweep(SOON)
+    certified = []
+    swept = retention(
+        house, certify=lambda connection, evidence_id, head: certified.append((evidence_id, head))
+    ).sweep(SOON)
     assert (swept.evidence, swept.decisions, swept.items, swept.cases) == (1, 1, 1, 1)
     assert not house.objects.exists(names["object"])
     row = one(house, evidence, names["ev"])
@@ -71,6 +74,7 @@ def test_evidence_ends_with_a_certificate_and_its_case_is_emptied(house):
         chain = custody.records(connection, names["ev"])
         assert custody.verify(connection, row) is None
     assert [record["action"] for record in chain] == ["sealed", "ending", "destroyed"]
+    assert certified == [(names["ev"], chain[-1]["hash"])]
     case = one(house, cases, names["case"])
     assert (case["state"], case["account_id"], case["facts"]) == ("ended", None, None)
     assert ids(house, items) == ids(house, case_items) == set()

@@ -323,6 +323,15 @@ def test_unusable_recipients_stop_the_start_and_are_not_shown(sqlite_settings, r
     assert not recipient or recipient not in caught.value.spoken()
 
 
+def test_recipients_that_cannot_be_sealed_to_together_stop_the_start(sqlite_settings, monkeypatch):
+    def refuse(reader, writer, keys):
+        raise pyrage.EncryptError("incompatible")
+
+    monkeypatch.setattr(pyrage, "encrypt_io", refuse)
+    with pytest.raises(InvalidSetting):
+        Vault(sqlite_settings, Objects(sqlite_settings))
+
+
 def test_an_ssh_key_can_hold_the_vault(sqlite_settings, tmp_path):
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
     from cryptography.hazmat.primitives.serialization import (

@@ -33,6 +33,10 @@ Erase = Callable[[Connection, Sequence[str]], None]
 """Called with the ids of decisions that are being deleted, in that transaction (the ledger forgets
 their salts and records by it)."""
 
+Certify = Callable[[Connection, str, bytes], None]
+"""Called with the id of destroyed evidence and the hash of its last custody record, which is the
+certificate, in that transaction (the ledger testifies to it)."""
+
 
 @dataclass(slots=True)
 class Swept:
@@ -62,10 +66,15 @@ def _erase_nothing(_connection: Connection, _decisions: Sequence[str]) -> None:
     return None
 
 
+def _certify_nothing(_connection: Connection, _evidence: str, _head: bytes) -> None:
+    return None
+
+
 class Retention:
     """The sweep. Run it under a lease, so that one process at a time does it.
 
-    ``held`` tells which cases a legal hold keeps; ``erase`` lets other rooms forget decisions.
+    ``held`` tells which cases a legal hold keeps; ``erase`` lets other rooms forget decisions,
+    ``certify`` lets them testify to destructions.
     Raises ``StoreUnavailable`` and ``StorageFull`` as the stores do; what was ended until then
     stays ended, and the next sweep goes on.
     """
@@ -78,12 +87,14 @@ class Retention:
         *,
         held: Held = _hold_nothing,
         erase: Erase = _erase_nothing,
+        certify: Certify = _certify_nothing,
     ) -> None:
         self.database = database
         self.objects = objects
         self.settings = settings
         self.held = held
         self.erase = erase
+        self.certify = certify
 
     def sweep(self, now: datetime | None = None) -> Swept:
         """End what is due at ``now`` (the present moment where None)."""
@@ -116,6 +127,7 @@ class Retention:
                     )
                     .order_by(evidence.c.id)
                     .limit(BATCH)
+                    .with_for_update(skip_locked=True)
                 ).all()
                 kept = self._held(connection, {row.case_id for row in due})
                 ids = [r.id for r in due if r.state == "ending" or r.case_id not in kept]
@@ -137,19 +149,20 @@ class Retention:
         self.objects.delete(name)
         with self.database.begin() as connection:
             state = connection.execute(
-                select(evidence.c.state).where(evidence.c.id == evidence_id)
+                select(evidence.c.state).where(evidence.c.id == evidence_id).with_for_update()
             ).scalar_one()
             if state == "ending":  # else another process has just finished it
-                self._log(connection, evidence_id, custody.Action.DESTROYED, "destroyed")
+                head = self._log(connection, evidence_id, custody.Action.DESTROYED, "destroyed")
+                self.certify(connection, evidence_id, head)
 
     def _log(
         self, connection: Connection, evidence_id: str, action: custody.Action, state: str
-    ) -> None:
+    ) -> bytes:
         values = {}
         if action is custody.Action.DESTROYED:
             values = {"destroyed_at": utc_now(), "facts": None}
         custody.mark(connection, evidence_id, state, **values)
-        custody.append(
+        return custody.append(
             connection,
             evidence_id,
             action,
