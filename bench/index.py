@@ -109,12 +109,12 @@ def scratch() -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def built(folder: Path, hashes: Hashes, **more: object) -> tuple[Index, float]:
+def built(folder: Path, hashes: Hashes) -> tuple[Index, float]:
     """An open index of some hashes, and the seconds that building and opening it took."""
     refs = np.arange(len(hashes), dtype=np.int64)
     index = Index(folder)
     began = time.perf_counter()
-    build_snapshot(index.path, pdq=hashes, pdq_refs=refs, digests={}, seq=1, **more)
+    build_snapshot(index.path, pdq=hashes, pdq_refs=refs, digests={}, seq=1)
     index.open()
     return index, time.perf_counter() - began
 
@@ -262,7 +262,8 @@ def rebuild(
 ) -> None:
     """Look-ups while another process builds the next snapshot, beside look-ups while none does."""
     np.save(folder / "hashes.npy", hashes)
-    command = [sys.executable, "-c", _REBUILD, folder / "hashes.npy", folder / "next", str(PACE)]
+    places = str(folder / "hashes.npy"), str(folder / "next")
+    command = [sys.executable, "-c", _REBUILD, *places, str(PACE)]
     with subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as builder:

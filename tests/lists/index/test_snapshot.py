@@ -15,7 +15,7 @@ import pytest
 
 from tutela.core import HashType
 from tutela.errors import IndexUnavailable, InvalidHash, SnapshotDamaged, StorageFull
-from tutela.lists.index import Index, build_snapshot
+from tutela.lists.index import Change, Hit, Index, build_snapshot
 from tutela.lists.index.snapshot import open_snapshot
 
 _RNG = np.random.default_rng(11)
@@ -58,6 +58,19 @@ def test_a_snapshot_that_needs_huge_pages_is_laid_out_and_read_alike(tmp_path, m
     queries = [(PDQ[k].tobytes(), 31) for k in range(0, 3000, 60)]
     assert index.near(queries) == brute(PDQ, REFS, queries)
     assert index.exact(HashType.SHA1, SHA1[7].tobytes()) == [7]
+
+
+def test_refs_of_any_size_come_back(tmp_path):
+    wide = np.arange(3000, dtype=np.int64) + 2**40
+    digests = {HashType.SHA1: (SHA1, wide[:500]), HashType.MD5: (SHA1[:9, :16], REFS[:9])}
+    _build(tmp_path / "signals.index", pdq_refs=wide, digests=digests)
+    index = Index(tmp_path)
+    assert index.open()
+    assert index.near([(PDQ[17].tobytes(), 0)]) == [[Hit(2**40 + 17, 0)]]
+    assert index.exact(HashType.SHA1, SHA1[5].tobytes()) == [2**40 + 5]
+    assert index.exact(HashType.MD5, SHA1[5, :16].tobytes()) == [5]
+    index.apply([Change(5, "remove", HashType.PDQ, PDQ[17].tobytes(), 2**40 + 17)])
+    assert index.near([(PDQ[17].tobytes(), 0)]) == [[]]
 
 
 def test_the_same_hashes_make_the_same_file(path, tmp_path):

@@ -30,6 +30,13 @@ PACK_PADDING = 8
 """Bytes after packed ids, so that the last one may be read as a whole word."""
 
 
+def ref_kind(refs: I64) -> type[np.uint32] | type[np.int64]:
+    """The narrowest kind of number that these refs fit in."""
+    if len(refs) and (refs.min() < 0 or refs.max() >= 2**32):
+        return np.int64
+    return np.uint32
+
+
 def id_bits(count: int) -> int:
     """Bits that one id (0 … count - 1) takes."""
     return max(1, (count - 1).bit_length())
@@ -42,7 +49,8 @@ def id_stride(count: int) -> int:
 
 @njit(cache=True, nogil=True)
 def _bounds_of(column: Any, bounds: Any) -> None:
-    bounds[:] = 0
+    for value in range(BOUNDS):
+        bounds[value] = 0
     for k in range(column.shape[0]):
         bounds[np.int64(column[k]) + 1] += np.uint32(1)
     for value in range(1, BOUNDS):
@@ -51,7 +59,9 @@ def _bounds_of(column: Any, bounds: Any) -> None:
 
 @njit(cache=True, nogil=True)
 def _order_by(column: Any, bounds: Any, order: Any) -> None:
-    cursor = bounds[:-1].copy()
+    cursor = np.empty(BOUNDS - 1, np.uint32)
+    for value in range(BOUNDS - 1):
+        cursor[value] = bounds[value]
     for k in range(column.shape[0]):
         key = np.int64(column[k])
         order[cursor[key]] = k
@@ -79,7 +89,9 @@ def _part(column: Any, following: Any, bounds: Any, parted: Any) -> None:
 @njit(cache=True, nogil=True)
 def _fill(parted: Any, bounds: Any, ids: Any, next_words: Any) -> None:
     """Second pass: each entry to its place in its bucket, in the order of ids."""
-    cursor = bounds[:-1].copy()
+    cursor = np.empty(BOUNDS - 1, np.uint32)
+    for value in range(BOUNDS - 1):
+        cursor[value] = bounds[value]
     for k in range(parted.shape[0]):
         entry = parted[k]
         key = np.int64(entry & np.uint64(0xFFFF))
@@ -156,7 +168,7 @@ def gather_hashes(hashes: U64, order: U32, out: U64) -> None:
     _gather_rows(hashes, order, out)
 
 
-def gather_refs(refs: I64, order: U32, out: I64) -> None:
+def gather_refs(refs: I64, order: U32, out: I64 | U32) -> None:
     """``out[k] = refs[order[k]]``."""
     _gather(refs, order, out)
 

@@ -23,6 +23,7 @@ from .buckets import (
     I64,
     MOST_SIGNALS,
     U8,
+    U32,
     U64,
     buckets_of,
     first_order,
@@ -30,6 +31,7 @@ from .buckets import (
     gather_refs,
     id_stride,
     padded,
+    ref_kind,
 )
 from .checksum import xxh64
 from .digests import directory_bits, order_digests
@@ -103,14 +105,17 @@ class _Sections:
 
 
 def _breather(pace: float) -> Callable[[], None]:
-    """A function to call now and then: sleeps so that only ``pace`` of the time is worked."""
-    since = time.perf_counter()
+    """A function to call now and then: sleeps so that only ``pace`` of the time is worked.
+
+    It counts processor time, so that a busy machine does not make it rest for waiting.
+    """
+    since = time.thread_time()
 
     def breathe() -> None:
         nonlocal since
         if pace < 1:
-            time.sleep((time.perf_counter() - since) * (1 - pace) / pace)
-            since = time.perf_counter()
+            time.sleep((time.thread_time() - since) * (1 - pace) / pace)
+            since = time.thread_time()
 
     return breathe
 
@@ -184,7 +189,10 @@ def _near(sections: _Sections, pdq: U8, refs: I64) -> None:
     count = len(refs)
     hashes: U64 = np.ascontiguousarray(pdq).view(np.uint64)
     order = first_order(hashes)
-    chunk, owners = np.empty((_CHUNK, 4), np.uint64), np.empty(_CHUNK, np.int64)
+    chunk = np.empty((_CHUNK, 4), np.uint64)
+    owners: I64 | U32 = (
+        np.empty(_CHUNK, np.uint32) if _width(refs) == 4 else np.empty(_CHUNK, np.int64)
+    )
     for at in range(0, count, _CHUNK):
         part = order[at : at + _CHUNK]
         gather_hashes(hashes, part, chunk)
@@ -213,11 +221,12 @@ def _digests(sections: _Sections, digests: Digested) -> dict[str, int]:
     bits = {}
     for kind, (values, refs) in digests.items():
         plan = order_digests(values)
+        kind_of_refs = ref_kind(refs)
         names = [f"{kind.value}.{part}" for part in ("values", "refs", "directory")]
         for at in range(0, len(refs), _CHUNK):
             part = plan.order[at : at + _CHUNK]
             sections.append(names[0], values[part])
-            sections.append(names[1], refs[part])
+            sections.append(names[1], refs[part].astype(kind_of_refs, copy=False))
         sections.append(names[2], plan.directory)
         for name in names:
             sections.finish(name)
@@ -225,15 +234,20 @@ def _digests(sections: _Sections, digests: Digested) -> dict[str, int]:
     return bits
 
 
-def _lengths(count: int, digests: Digested) -> dict[str, int]:
-    lengths = {"near.hashes": count * PDQ_BYTES, "near.refs": count * 8}
+def _width(refs: I64) -> int:
+    return np.dtype(ref_kind(refs)).itemsize
+
+
+def _lengths(refs: I64, digests: Digested) -> dict[str, int]:
+    count = len(refs)
+    lengths = {"near.hashes": count * PDQ_BYTES, "near.refs": count * _width(refs)}
     if count:
         lengths["near.bounds"] = WORDS * BOUNDS * 4
         lengths["near.next"] = padded(count) * 2
         lengths["near.ids"] = (WORDS - 1) * id_stride(count)
     for kind, (values, owners) in digests.items():
         lengths[f"{kind.value}.values"] = values.size
-        lengths[f"{kind.value}.refs"] = len(owners) * 8
+        lengths[f"{kind.value}.refs"] = len(owners) * _width(owners)
         lengths[f"{kind.value}.directory"] = (2 ** directory_bits(len(owners)) + 1) * 4
     return lengths
 
@@ -241,7 +255,7 @@ def _lengths(count: int, digests: Digested) -> dict[str, int]:
 def _build(path: Path, pdq: U8, refs: I64, digests: Digested, seq: int, pace: float) -> None:
     with _beside(path) as file:
         sections = _Sections(file, _breather(pace))
-        sections.lay(_lengths(len(refs), digests))
+        sections.lay(_lengths(refs, digests))
         if len(refs):
             _near(sections, pdq, refs)
         bits = _digests(sections, digests)
@@ -258,6 +272,8 @@ def _build(path: Path, pdq: U8, refs: I64, digests: Digested, seq: int, pace: fl
                 "bytes": sums_at + sums.nbytes,
                 "sections": sections.places,
                 "digests": bits,
+                "wide": {"near": _width(refs) == 8}
+                | {kind.value: _width(owners) == 8 for kind, (_, owners) in digests.items()},
                 "sums": sums_at,
                 "sums_sum": xxh64(sums.view(np.uint8)),
             },

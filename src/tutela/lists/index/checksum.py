@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
-from .native import load32, load64
+from .native import load8, load32, load64
 
 _P1 = np.uint64(0x9E3779B185EBCA87)
 _P2 = np.uint64(0xC2B2AE3D27D4EB4F)
@@ -32,9 +32,7 @@ def _round(held: Any, word: Any) -> Any:
 
 
 @njit(cache=True, nogil=True)
-def _xxh64(data: Any) -> Any:
-    length = data.shape[0]
-    at = np.int64(data.ctypes.data)
+def _xxh64(at: Any, length: Any) -> Any:
     end = at + length
     if length >= 32:
         a, b = _P1 + _P2, _P2
@@ -58,7 +56,7 @@ def _xxh64(data: Any) -> Any:
         held = _turn(held ^ (load32(at) * _P1), 23) * _P2 + _P3
         at += 4
     while at < end:
-        held = _turn(held ^ (np.uint64(data[length - (end - at)]) * _P5), 11) * _P1
+        held = _turn(held ^ (load8(at) * _P5), 11) * _P1
         at += 1
     held = (held ^ (held >> np.uint64(33))) * _P2
     held = (held ^ (held >> np.uint64(29))) * _P3
@@ -68,4 +66,4 @@ def _xxh64(data: Any) -> Any:
 def xxh64(data: bytes | bytearray | memoryview | npt.NDArray[np.uint8]) -> int:
     """XXH64 with seed 0 of some bytes. Lets other threads run meanwhile."""
     view = data if isinstance(data, np.ndarray) else np.frombuffer(data, np.uint8)
-    return int(_xxh64(view))
+    return int(_xxh64(view.ctypes.data, len(view)))

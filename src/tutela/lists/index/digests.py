@@ -80,7 +80,8 @@ def _find(values: Any, refs: Any, directory: Any, bits: int, digest: Any) -> Any
         if equal:
             if count == found.shape[0]:
                 larger = np.empty(2 * count, np.int64)
-                larger[:count] = found
+                for k in range(count):
+                    larger[k] = found[k]
                 found = larger
             found[count] = refs[low]
             count += 1
@@ -90,11 +91,11 @@ def _find(values: Any, refs: Any, directory: Any, bits: int, digest: Any) -> Any
 
 @dataclass(frozen=True, slots=True)
 class DigestTable:
-    """Digests of one type: ``values`` uint8 ``(n, length)`` sorted, ``refs`` int64 ``(n,)``,
-    ``directory`` uint32 ``(2 ** bits + 1,)``."""
+    """Digests of one type: ``values`` uint8 ``(n, length)`` sorted, ``refs`` int64 or uint32
+    ``(n,)``, ``directory`` uint32 ``(2 ** bits + 1,)``."""
 
     values: U8
-    refs: I64
+    refs: I64 | U32
     directory: U32
     bits: int
 

@@ -25,7 +25,7 @@ from .side import (
     remove_near,
     sealed,
 )
-from .snapshot import Snapshot, open_snapshot
+from .snapshot import Identity, Snapshot, identity_of, open_snapshot
 
 SNAPSHOT_NAME = "signals.index"
 """The file in the index's folder that every process maps."""
@@ -75,7 +75,7 @@ class Index:
         self.directory = Path(directory)
         self._force: _Force | None = None
         self._log: list[Change] = []
-        self._seen: tuple[int, int] | None = None
+        self._seen: Identity | None = None
         self._writing = threading.Lock()
 
     @property
@@ -112,9 +112,14 @@ class Index:
     def open(self) -> bool:
         """Map the folder's snapshot. False where there is none yet: build one and ``swap``.
 
+        Looks something up, so that the first upload does not wait for the kernels to be loaded.
         Raises ``SnapshotDamaged``; look-ups then raise ``IndexUnavailable`` until a ``swap``.
         """
-        return self.follow()
+        opened = self.follow()
+        if opened:
+            self.near([(bytes(PDQ_BYTES), 0)])
+            self.exact(HashType.SHA256, bytes(32))
+        return opened
 
     def follow(self) -> bool:
         """Take up the snapshot that is in the folder now, if it isn't the one in force already.
@@ -127,7 +132,7 @@ class Index:
         force = self._force
         try:
             status = os.stat(self.path)
-            identity = status.st_dev, status.st_ino
+            identity = identity_of(status)
             if identity == self._seen or (force and force.snapshot.identity == identity):
                 return self.healthy
             snapshot = open_snapshot(self.path)

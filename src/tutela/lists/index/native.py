@@ -41,6 +41,7 @@ def _loader(bits: int, result: Any) -> Any:
     return intrinsic(load)
 
 
+load8: Any = _loader(8, types.uint64)
 load16: Any = _loader(16, types.uint64)
 load32: Any = _loader(32, types.uint64)
 load64: Any = _loader(64, types.uint64)

@@ -40,11 +40,22 @@ BOUNDS = 65537
 MAX_RADIUS = 31
 """Greatest radius: sixteen capacities of 2 sum to 32."""
 
-COLUMNS = 11
+COLUMNS = 12
 """Columns of a segment's row, in this order."""
-KIND, COUNT, HASHES, STARTS, NEXT_WORDS, IDS, ID_BITS, ID_STRIDE, REFS, REMOVED, REMOVED_COUNT = (
-    range(COLUMNS)
-)
+(
+    KIND,
+    COUNT,
+    HASHES,
+    STARTS,
+    NEXT_WORDS,
+    IDS,
+    ID_BITS,
+    ID_STRIDE,
+    REFS,
+    REF_BYTES,
+    REMOVED,
+    REMOVED_COUNT,
+) = range(COLUMNS)
 INDEXED, PLAIN = 0, 1
 """Kinds of segment: with buckets, or a short plain run that is compared one by one."""
 
@@ -55,6 +66,10 @@ _SURVIVORS = 1024
 """Survivors waiting for their ids; more are worked off at once."""
 
 
+_part: Any = njit(cache=True, nogil=True, no_cpython_wrapper=True, no_cfunc_wrapper=True)
+"""For functions that only compiled ones call: half the time to compile."""
+
+
 @njit(cache=True, nogil=True)
 def plan(row: Any, query: Any, radius: Any, capacities: Any) -> None:
     """Capacities of the sixteen words for one query: 2 to the cheapest words first.
@@ -62,12 +77,10 @@ def plan(row: Any, query: Any, radius: Any, capacities: Any) -> None:
     A word's price is the size of its own bucket, so that crowded buckets (lists of frames, flat
     pictures) are opened with the least slack or not at all.
     """
-    if radius >= MAX_RADIUS:
-        capacities[:] = 2
-        return
-    total = radius + 1
+    total = min(radius, MAX_RADIUS) + 1
     base = total // WORDS
-    capacities[:] = base
+    for word in range(WORDS):
+        capacities[word] = base
     more = total - base * WORDS
     if more == 0:
         return
@@ -85,12 +98,12 @@ def plan(row: Any, query: Any, radius: Any, capacities: Any) -> None:
         sizes[cheapest] = np.int64(1) << 60
 
 
-@njit(cache=True, nogil=True, inline="always")
+@_part
 def _word(query: Any, word: Any) -> Any:
     return (query[word >> 2] >> np.uint64((word & 3) * 16)) & np.uint64(0xFFFF)
 
 
-@njit(cache=True, nogil=True)
+@_part
 def _fetch_bounds(row: Any, query: Any, word: Any, capacity: Any) -> None:
     """First stage: ask for the bucket bounds. Flips of the four lowest bits share a line."""
     key = np.int64(_word(query, word))
@@ -101,7 +114,7 @@ def _fetch_bounds(row: Any, query: Any, word: Any, capacity: Any) -> None:
             prefetch(base + (key ^ (1 << bit)) * 4)
 
 
-@njit(cache=True, nogil=True)
+@_part
 def _fetch_buckets(
     row: Any, query: Any, word: Any, capacities: Any, first: Any, last: Any, most: Any
 ) -> int:
@@ -128,7 +141,14 @@ def _fetch_buckets(
     return probes
 
 
-@njit(cache=True, nogil=True)
+@_part
+def _ref(row: Any, identity: Any) -> Any:
+    if row[REF_BYTES] == 4:
+        return np.int64(load32(row[REFS] + identity * 4))
+    return np.int64(load64(row[REFS] + identity * 8))
+
+
+@_part
 def _was_removed(row: Any, ref: Any) -> bool:
     low = np.int64(0)
     high = row[REMOVED_COUNT]
@@ -144,7 +164,7 @@ def _was_removed(row: Any, ref: Any) -> bool:
     return False
 
 
-@njit(cache=True, nogil=True, inline="always")
+@_part
 def _distance(at: Any, query: Any) -> Any:
     return np.int64(
         bits_set(load64(at) ^ query[0])
@@ -154,7 +174,7 @@ def _distance(at: Any, query: Any) -> Any:
     )
 
 
-@njit(cache=True, nogil=True)
+@_part
 def _found_before(at: Any, query: Any, capacities: Any, word: Any) -> bool:
     """Whether a word before ``word`` lets this hash through: then it is found there instead."""
     for earlier in range(word):
@@ -171,7 +191,7 @@ def _found_before(at: Any, query: Any, capacities: Any, word: Any) -> bool:
     return False
 
 
-@njit(cache=True, nogil=True)
+@_part
 def _resolve(row: Any, survivors: Any, count: Any, ids: Any) -> None:
     """Third stage: positions in a bucket become ids; ask for their hashes."""
     bits = row[ID_BITS]
@@ -191,14 +211,16 @@ def _resolve(row: Any, survivors: Any, count: Any, ids: Any) -> None:
         prefetch(row[HASHES] + identity * 32)
 
 
-@njit(cache=True, nogil=True)
+@_part
 def _grown(rows: Any) -> Any:
     larger = np.empty((rows.shape[0] * 2, rows.shape[1]), rows.dtype)
-    larger[: rows.shape[0]] = rows
+    for k in range(rows.shape[0]):
+        for column in range(rows.shape[1]):
+            larger[k, column] = rows[k, column]
     return larger
 
 
-@njit(cache=True, nogil=True)
+@_part
 def _verify(
     row: Any, queries: Any, radii: Any, plans: Any, ids: Any, count: Any, hits: Any, found: int
 ) -> Any:
@@ -210,7 +232,7 @@ def _verify(
         distance = _distance(at, query)
         if distance > radii[number] or _found_before(at, query, plans[number], ids[k, 1]):
             continue
-        ref = np.int64(load64(row[REFS] + ids[k, 0] * 8))
+        ref = _ref(row, ids[k, 0])
         if row[REMOVED_COUNT] > 0 and _was_removed(row, ref):
             continue
         if found == hits.shape[0]:
@@ -222,7 +244,7 @@ def _verify(
     return hits, found
 
 
-@njit(cache=True, nogil=True)
+@_part
 def _search_plain(row: Any, queries: Any, radii: Any, hits: Any, found: Any) -> Any:
     """A short run without buckets, compared one by one."""
     for number in range(queries.shape[0]):
@@ -231,7 +253,7 @@ def _search_plain(row: Any, queries: Any, radii: Any, hits: Any, found: Any) -> 
         for k in range(row[COUNT]):
             distance = _distance(row[HASHES] + k * 32, query)
             if distance <= radius:
-                ref = np.int64(load64(row[REFS] + k * 8))
+                ref = _ref(row, k)
                 if row[REMOVED_COUNT] > 0 and _was_removed(row, ref):
                     continue
                 if found == hits.shape[0]:
@@ -243,7 +265,7 @@ def _search_plain(row: Any, queries: Any, radii: Any, hits: Any, found: Any) -> 
     return hits, found
 
 
-@njit(cache=True, nogil=True)
+@_part
 def _search_indexed(row: Any, queries: Any, radii: Any, hits: Any, found: Any) -> Any:
     count = queries.shape[0]
     plans = np.empty((count, WORDS), np.uint8)
@@ -260,7 +282,7 @@ def _search_indexed(row: Any, queries: Any, radii: Any, hits: Any, found: Any) -
     first = np.empty((2, 17), np.int64)
     last = np.empty((2, 17), np.int64)
     most = np.empty((2, 17), np.int64)
-    probes = np.zeros(2, np.int64)
+    probes = np.empty(2, np.int64)
     survivors = np.empty((_SURVIVORS, 3), np.int64)
     waiting = 0
     ids = np.empty((_SURVIVORS, 3), np.int64)

@@ -36,13 +36,13 @@ def _address(array: U8 | U16 | U32 | U64 | I64) -> int:
 class Segment:
     """Hashes and refs with (or, for a short run, without) buckets. Never changed once made.
 
-    ``hashes`` uint64 ``(n, 4)``, ``refs`` int64 ``(n,)``; ``removed`` are sorted refs that no
-    longer count in this segment. The arrays may lie in a memory-mapped file: they live as long
-    as the segment does, which is why a search holds on to its segments.
+    ``hashes`` uint64 ``(n, 4)``, ``refs`` int64 or uint32 ``(n,)``; ``removed`` are sorted refs
+    that no longer count in this segment. The arrays may lie in a memory-mapped file: they live as
+    long as the segment does, which is why a search holds on to its segments.
     """
 
     hashes: U64
-    refs: I64
+    refs: I64 | U32
     bounds: U32 | None = None
     next_words: U16 | None = None
     ids: U8 | None = None
@@ -58,6 +58,7 @@ class Segment:
         row[search.COUNT] = len(self.refs)
         row[search.HASHES] = _address(self.hashes)
         row[search.REFS] = _address(self.refs)
+        row[search.REF_BYTES] = self.refs.itemsize
         row[search.REMOVED] = _address(self.removed)
         row[search.REMOVED_COUNT] = len(self.removed)
         if self.bounds is not None and self.next_words is not None and self.ids is not None:
@@ -83,9 +84,9 @@ class Segment:
     def living(self) -> tuple[U64, I64]:
         """Hashes and refs that still count."""
         if not len(self.removed):
-            return self.hashes, self.refs
+            return self.hashes, self.refs.astype(np.int64, copy=False)
         keep = ~np.isin(self.refs, self.removed)
-        return self.hashes[keep], self.refs[keep]
+        return self.hashes[keep], self.refs[keep].astype(np.int64, copy=False)
 
 
 def indexed(hashes: U64, refs: I64) -> Segment:

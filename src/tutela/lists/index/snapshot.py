@@ -6,6 +6,7 @@
     4096     sections, each at a multiple of 4096:
              near.hashes, near.refs, near.bounds, near.next, near.ids,
              <type>.values, <type>.refs, <type>.directory for each digest type
+             (refs are int64, or uint32 where all fit: ``wide`` in the header)
     …        sums: the XXH64 of each 8 MiB of the sections (padding included), uint64
 
 Every byte is under a sum: the header's own covers the header, the header holds the sum of the
@@ -47,6 +48,15 @@ _CHECKERS = 2
 """Threads that check sums when a snapshot is opened."""
 
 
+Identity = tuple[int, int, int]
+"""What tells one file from another: device, inode and time of writing."""
+
+
+def identity_of(status: os.stat_result) -> Identity:
+    """The identity of a file."""
+    return status.st_dev, status.st_ino, status.st_mtime_ns
+
+
 @dataclass(frozen=True, slots=True)
 class Snapshot:
     """An open snapshot. ``seq`` is the last change it holds; ``identity`` tells files apart."""
@@ -56,7 +66,7 @@ class Snapshot:
     near: Segment
     digests: dict[HashType, DigestTable]
     bytes: int
-    identity: tuple[int, int]
+    identity: Identity
 
 
 def write_header(file: int, facts: dict[str, Any]) -> None:
@@ -148,7 +158,12 @@ def open_snapshot(path: Path) -> Snapshot:
         start, length = facts["sections"][name]
         return data[start : start + length].view(kind)
 
-    near = Segment(section("near.hashes", np.uint64).reshape(-1, 4), section("near.refs", np.int64))
+    def refs_of(name: str) -> I64 | U32:
+        wide: bool = facts["wide"][name]
+        refs: I64 | U32 = section(f"{name}.refs", np.int64 if wide else np.uint32)
+        return refs
+
+    near = Segment(section("near.hashes", np.uint64).reshape(-1, 4), refs_of("near"))
     if len(near):
         near = Segment(
             near.hashes,
@@ -160,7 +175,7 @@ def open_snapshot(path: Path) -> Snapshot:
     digests = {}
     for name, bits in facts["digests"].items():
         kind = HashType(name)
-        refs: I64 = section(f"{name}.refs", np.int64)
+        refs = refs_of(name)
         directory: U32 = section(f"{name}.directory", np.uint32)
         values: U8 = section(f"{name}.values", np.uint8).reshape(len(refs), -1)
         digests[kind] = DigestTable(values, refs, directory, bits)
@@ -170,5 +185,5 @@ def open_snapshot(path: Path) -> Snapshot:
         near=near,
         digests=digests,
         bytes=status.st_size,
-        identity=(status.st_dev, status.st_ino),
+        identity=identity_of(status),
     )
