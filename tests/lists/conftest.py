@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterator
-from pathlib import Path
+from contextlib import contextmanager
 
 import pytest
 
@@ -22,9 +22,7 @@ from tutela.core import (
     ViewHash,
 )
 from tutela.lists import Hooks, Index, ListInfo, Lists
-from tutela.settings import Settings
 from tutela.store import Database
-from tutela.store.metadata import metadata
 
 WHO = {"actor": "anna", "reason": "a test"}
 
@@ -86,39 +84,31 @@ def make() -> Maker:
     return Maker()
 
 
-@pytest.fixture
-def settings(tmp_path: Path) -> Settings:
-    """Settings of a data folder that goes away."""
-    return Settings(data_dir=tmp_path / "data")
-
-
-@pytest.fixture
-def lists_database(settings: Settings) -> Iterator[Database]:
-    """An empty database with its tables."""
-    database = Database(settings)
-    metadata.create_all(database.engine)
-    yield database
-    database.close()
-
-
 OpenLists = Callable[..., Lists]
 
 
-@pytest.fixture
-def open_lists(lists_database: Database, settings: Settings) -> Iterator[OpenLists]:
-    """Opens further services over the same database and snapshots, as other processes would."""
+@contextmanager
+def _opening(database: Database) -> Iterator[OpenLists]:
     opened: list[Index] = []
 
-    def make_one(hooks: Hooks | None = None, database: Database | None = None) -> Lists:
-        index = Index(settings.data_dir / "index")
+    def open_one(hooks: Hooks | None = None) -> Lists:
+        index = Index(database.settings.data_dir / "index")
         opened.append(index)
-        service = Lists(database or lists_database, index, settings, hooks=hooks)
+        service = Lists(database, index, database.settings, hooks=hooks)
         service.open()
         return service
 
-    yield make_one
+    yield open_one
     for index in opened:
         index.close()
+
+
+@pytest.fixture
+def open_lists(database: Database) -> Iterator[OpenLists]:
+    """Opens services over the same database and snapshots, as further processes would; a test
+    that takes it (or ``lists``) runs on SQLite and on PostgreSQL."""
+    with _opening(database) as opened:
+        yield opened
 
 
 @pytest.fixture
@@ -131,3 +121,12 @@ def lists(open_lists: OpenLists) -> Lists:
 def known(lists: Lists) -> ListInfo:
     """An empty blocking list named ``known``."""
     return lists.create("known", Purpose.CSAM, mode=ListMode.BLOCK, **WHO)
+
+
+@pytest.fixture
+def sqlite_lists(sqlite_database: Database) -> Iterator[Lists]:
+    """One lists service over SQLite only, with an empty blocking list named ``known``."""
+    with _opening(sqlite_database) as opened:
+        service = opened()
+        service.create("known", Purpose.CSAM, mode=ListMode.BLOCK, **WHO)
+        yield service
