@@ -66,7 +66,8 @@ _SURVIVORS = 1024
 """Survivors waiting for their ids; more are worked off at once."""
 
 
-_part: Any = njit(cache=True, nogil=True, no_cpython_wrapper=True, no_cfunc_wrapper=True)
+_INNER: dict[str, Any] = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+_part: Any = njit(cache=True, nogil=True, **_INNER)
 """For functions that only compiled ones call: half the time to compile."""
 
 
