@@ -15,20 +15,19 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, create_engine, event, func, select
+from sqlalchemy import Connection, Engine, create_engine, func, select
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from tutela.core import utc_now
 from tutela.errors import InvalidSetting, MissingExtra
 from tutela.settings import Settings
+from tutela.store import sqlite
 from tutela.store import tables as _tables  # noqa: F401  fills the metadata
 from tutela.store.faults import from_os, from_sqlalchemy
 
 DATABASE_FILE = "tutela.db"
 """Name of the SQLite file in the data folder."""
-
-_WRITES = "tutela_writes"
 
 
 class Database:
@@ -43,7 +42,6 @@ class Database:
         self.url = _url(settings)
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
         self.engine = _make_engine(self.url, settings)
-        self._writing = self.engine.execution_options(**{_WRITES: True})
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
@@ -61,8 +59,16 @@ class Database:
         Raises ``StoreUnavailable`` (locked for longer than ``store.busy_timeout_seconds``, away),
         ``StorageFull``, and ``Conflict`` for a broken uniqueness or foreign key.
         """
-        with _translated(), self._writing.begin() as connection:
+        with _translated(), self._begin() as connection:
             yield connection
+
+    @contextmanager
+    def _begin(self) -> Iterator[Connection]:
+        with self.engine.connect() as connection:
+            with sqlite.writing():
+                transaction = connection.begin()
+            with transaction:
+                yield connection
 
     def now(self, connection: Connection) -> datetime:
         """The time by which processes on several machines agree: the database server's.
@@ -131,9 +137,9 @@ def _make_engine(url: URL, settings: Settings) -> Engine:
     }
     if url.get_backend_name() == "sqlite":
         _prepare_file(Path(str(url.database)))
-        engine = create_engine(url, connect_args={"timeout": wait}, **common)
-        _configure_sqlite(engine)
-        return engine
+        return create_engine(
+            url.set(drivername=sqlite.DRIVER), connect_args={"timeout": wait}, **common
+        )
     milliseconds = round(wait * 1000)
     options = f"-c lock_timeout={milliseconds} -c idle_in_transaction_session_timeout=60000"
     try:
@@ -158,28 +164,6 @@ def _prepare_file(path: Path) -> None:
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
     except OSError as error:
         raise from_os(error, "The database file cannot be opened") from error
-
-
-def _configure_sqlite(engine: Engine) -> None:
-    @event.listens_for(engine, "connect")
-    def _connected(connection: Any, _record: Any) -> None:
-        connection.isolation_level = None  # we say BEGIN ourselves
-        cursor = connection.cursor()
-        for pragma in (
-            "journal_mode=WAL",
-            "synchronous=FULL",
-            "foreign_keys=ON",
-            "secure_delete=FAST",
-            "temp_store=MEMORY",
-            "cache_size=-32768",
-        ):
-            cursor.execute(f"PRAGMA {pragma}")
-        cursor.close()
-
-    @event.listens_for(engine, "begin")
-    def _begun(connection: Connection) -> None:
-        writes = connection.get_execution_options().get(_WRITES, False)
-        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
 
 
 def _encode_json(value: Any) -> str:
