@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from itertools import product
 from typing import Any
 
+import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
@@ -35,6 +38,7 @@ MATCHES = {FindingKind.EXACT, FindingKind.NEAR, FindingKind.VIDEO}
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
 CONDITIONS = [
+    "true",
     "true",
     "false",
     "finding.kind == 'exact'",
@@ -164,6 +168,55 @@ ALLOW_ALL = parse(
 BLOCK_ALL = parse(
     "[[rule]]\nname = 'a'\nwhen = 'true'\noutcome = 'block'", origin="block everything"
 )
+
+
+def every_match() -> Iterator[Finding]:
+    """A match of every kind, on a list of every mode and purpose, by a signal in every state."""
+    for kind, mode, state, purpose in product(MATCHES, ListMode, SignalState, Purpose):
+        yield Finding(
+            kind=kind,
+            detector="d",
+            version="1",
+            reason="r",
+            list=ListRef(id="l", name="n", purpose=purpose, mode=mode, version=1),
+            signal=SignalRef(id="s", upstream_id="u", state=state, ref=1),
+            distance=0,
+            quality=100,
+            share=1.0,
+        )
+
+
+@pytest.mark.parametrize("each", ["finding", "item"])
+def test_a_rule_that_blocks_everything_blocks_what_may_be_blocked_and_nothing_else(
+    each: str,
+) -> None:
+    rules = parse(
+        f"[[rule]]\nname = 'a'\nwhen = 'true'\neach = '{each}'\noutcome = 'block'", origin="all"
+    )
+    for finding in every_match():
+        assert finding.list is not None
+        assert finding.signal is not None
+        idle = not finding.signal.state.matches or finding.list.mode in {
+            ListMode.INFORM,
+            ListMode.OFF,
+        }
+        lightest = Outcome.ALLOW if each == "finding" else Outcome.HOLD
+        wanted = Outcome.BLOCK if may_block(finding) else lightest if idle else Outcome.HOLD
+        assert decide(rules, [finding], CONTEXT).outcome is wanted, finding
+        bare = replace(finding, signal=None)
+        assert decide(rules, [bare], CONTEXT).outcome is not Outcome.BLOCK
+        assert decide(rules, [replace(bare, list=None)], CONTEXT).outcome is Outcome.HOLD
+
+
+def test_a_rule_that_allows_everything_allows_no_fault_and_nothing_unreadable() -> None:
+    for finding in every_match():
+        assert decide(ALLOW_ALL, [finding], CONTEXT).outcome is Outcome.ALLOW
+        for kind in (FindingKind.FAULT, FindingKind.UNREADABLE):
+            other = Finding(kind=kind, detector="d", version="1", reason="r")
+            for found in ([other], [other, finding], [finding, other]):
+                ruling = decide(ALLOW_ALL, found, CONTEXT)
+                assert ruling.outcome is Outcome.HOLD
+                assert ruling.deferred == (kind is FindingKind.FAULT)
 
 
 @given(rule_sets(), some_findings())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import string
 
 import pytest
 from hypothesis import given
@@ -93,3 +94,15 @@ def test_a_second_signature_line_is_refused() -> None:
     note = PETER.sign(Checkpoint("PeterNeumann", 0, bytes(32)).text())
     with pytest.raises(LedgerDamaged, match="exactly one"):
         open_checkpoint((note + note.splitlines(keepends=True)[-1]).encode(), PETER.verifier)
+
+
+def test_no_letter_of_a_signature_has_a_second_spelling() -> None:
+    """The last letter of base64 carries bits that mean nothing; they must be as written."""
+    note = PETER.sign(Checkpoint("PeterNeumann", 0, bytes(32)).text())
+    letters = string.ascii_letters + string.digits + "+/="
+    for place in range(note.rindex(" ") + 1, len(note) - 1):
+        for letter in letters:
+            changed = note[:place] + letter + note[place + 1 :]
+            if changed != note:
+                with pytest.raises(LedgerDamaged):
+                    open_checkpoint(changed.encode(), PETER.verifier)
