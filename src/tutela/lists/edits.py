@@ -223,8 +223,8 @@ def compute_slots(
         .order_by(signals.c.key)
     )
     if len(wanted) > _MANY_SLOTS:
-        result = connection.execute(query, execution_options={"yield_per": 20_000})
-        found = dict(slot_roots((key, leaf) for key, leaf in result))
+        with connection.execute(query, execution_options={"yield_per": 20_000}) as result:
+            found = dict(slot_roots((key, leaf) for key, leaf in result))
         return {slot: root for slot, root in found.items() if slot in wanted}
     answer: dict[int, bytes] = {}
     for slot in sorted(wanted):

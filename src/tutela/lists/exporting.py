@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass, field
 
 from tutela.core import Purpose, Signal, utc_now
@@ -44,13 +45,14 @@ class Export:
 
     def _signals(self) -> Iterator[Signal]:
         with self.editor.database.read() as connection:
-            infos = {self.info.row: self.info}
-            for stored in queries.stored(connection, infos, signals.c.list_row == self.info.row):
-                if self.info.own or stored.signal.redistribute:
-                    self.written += 1
-                    yield stored.signal
-                else:
-                    self.withheld += 1
+            of_list = signals.c.list_row == self.info.row
+            with closing(queries.stored(connection, {self.info.row: self.info}, of_list)) as found:
+                for stored in found:
+                    if self.info.own or stored.signal.redistribute:
+                        self.written += 1
+                        yield stored.signal
+                    else:
+                        self.withheld += 1
 
 
 def open_export(editor: Editor, name: str, format: str, *, actor: str, reason: str) -> Export:
@@ -67,7 +69,7 @@ def open_export(editor: Editor, name: str, format: str, *, actor: str, reason: s
                 (signals.c.list_row == info.row) & signals.c.redistribute,
                 limit=1,
             )
-            if next(iter(allowed), None) is None:
+            if not list(allowed):
                 raise NotPermitted(
                     f"The source of list '{info.name}' lets nothing of it be passed on.",
                     kept="Nothing was written.",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import islice
@@ -173,7 +173,7 @@ def stored(
     infos: Mapping[int, ListInfo],
     condition: ColumnElement[bool],
     limit: int | None = None,
-) -> Iterator[StoredSignal]:
+) -> Generator[StoredSignal]:
     """Signals that meet a condition, with their hashes, in the order of their keys, in constant
     memory. Signals of lists that are not among ``infos`` are left out."""
     query = (
@@ -183,15 +183,15 @@ def stored(
     )
     if limit is not None:
         query = query.limit(limit)
-    result = connection.execute(query, execution_options={"yield_per": 1_000})
-    for part in result.partitions(1_000):
-        by_signal = hash_rows(connection, part)
-        for row in part:
-            yield StoredSignal(
-                id=signal_id(row.id),
-                list=infos[row.list_row],
-                signal=signal_from(row, hashes_from(by_signal.get(row.id, []))),
-            )
+    with connection.execute(query, execution_options={"yield_per": 1_000}) as result:
+        for part in result.partitions(1_000):
+            by_signal = hash_rows(connection, part)
+            for row in part:
+                yield StoredSignal(
+                    id=signal_id(row.id),
+                    list=infos[row.list_row],
+                    signal=signal_from(row, hashes_from(by_signal.get(row.id, []))),
+                )
 
 
 def hash_rows(connection: Connection, rows: Sequence[Any]) -> dict[int, list[Any]]:

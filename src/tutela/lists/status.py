@@ -69,9 +69,8 @@ def protection_of(
     entries = sum(info.entries for info in blocking)
     count = sum(info.entries > 0 for info in blocking)
     words = "1 blocking list" if count == 1 else f"{count} blocking lists"
-    return Protection(
-        protecting=True, why=f"{words} with {entries:,} signals in force.", lists=states
-    )
+    signals = "1 signal" if entries == 1 else f"{entries:,} signals"
+    return Protection(protecting=True, why=f"{words} with {signals} in force.", lists=states)
 
 
 def _why_not(blocking: Sequence[ListInfo], healthy: bool, lag: float | None) -> str:

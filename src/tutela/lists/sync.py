@@ -11,8 +11,8 @@ import fcntl
 import os
 import threading
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -106,11 +106,12 @@ class IndexSync:
                 .order_by(list_changes.c.seq)
             )
             for change in connection.execute(query.limit(_MOST_RANGES)).all():
-                for part in _changes_of(connection, change, self._index.seq):
-                    self._index.apply(part)
-                    applied += len(part)
-                    if applied >= limit:
-                        return applied
+                with closing(_changes_of(connection, change, self._index.seq)) as parts:
+                    for part in parts:
+                        self._index.apply(part)
+                        applied += len(part)
+                        if applied >= limit:
+                            return applied
                 self._place = change.seq
         self._up_to_date_at = started
         return applied
@@ -203,12 +204,12 @@ def read_hashes(connection: Connection) -> LiveHashes:
     lengths = {"pdq": 32} | {kind.value: kind.digest_bytes or 0 for kind in _DIGESTS}
     values = {word: bytearray() for word in lengths}
     refs = {word: bytearray() for word in lengths}
-    result = connection.execute(_live_hashes(), execution_options={"yield_per": _READ})
-    for rows in result.partitions(_READ):
-        for row in _distinct_frames(rows):
-            word = "pdq" if row.type in _PERCEPTUAL else row.type
-            values[word] += row.value
-            refs[word] += row.id.to_bytes(8, "little")
+    with connection.execute(_live_hashes(), execution_options={"yield_per": _READ}) as result:
+        for rows in result.partitions(_READ):
+            for row in _distinct_frames(rows):
+                word = "pdq" if row.type in _PERCEPTUAL else row.type
+                values[word] += row.value
+                refs[word] += row.id.to_bytes(8, "little")
     arrays = {
         word: (
             np.frombuffer(values[word], np.uint8).reshape(-1, length),
@@ -237,7 +238,7 @@ def _distinct_frames(rows: Sequence[Any]) -> Iterator[Any]:
         yield row
 
 
-def _changes_of(connection: Connection, change: Any, after: int) -> Iterator[list[Change]]:
+def _changes_of(connection: Connection, change: Any, after: int) -> Generator[list[Change]]:
     """The changes of one range with a seq above ``after``, in parts.
 
     Hashes that do not count (any more) are not added. Replaced hashes keep their rows until they
@@ -248,18 +249,18 @@ def _changes_of(connection: Connection, change: Any, after: int) -> Iterator[lis
     add = change.op == "add"
     query = _live_hashes() if add else _any_hashes()
     query = query.where(signal_hashes.c.id >= first, signal_hashes.c.id <= change.ref_to)
-    result = connection.execute(query, execution_options={"yield_per": _READ})
-    for rows in result.partitions(_READ):
-        yield [
-            Change(
-                seq=base + row.id,
-                op="add" if add else "remove",
-                type=HashType.PDQ if row.type in _PERCEPTUAL else HashType(row.type),
-                value=row.value,
-                ref=row.id,
-            )
-            for row in (_distinct_frames(rows) if add else rows)
-        ]
+    with connection.execute(query, execution_options={"yield_per": _READ}) as result:
+        for rows in result.partitions(_READ):
+            yield [
+                Change(
+                    seq=base + row.id,
+                    op="add" if add else "remove",
+                    type=HashType.PDQ if row.type in _PERCEPTUAL else HashType(row.type),
+                    value=row.value,
+                    ref=row.id,
+                )
+                for row in (_distinct_frames(rows) if add else rows)
+            ]
 
 
 _HASH = (
