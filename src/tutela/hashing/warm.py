@@ -6,8 +6,10 @@ import contextlib
 import encodings.cp437  # noqa: F401  # names in ZIP archives; a worker should import nothing
 import io
 import zipfile
+from collections.abc import Iterator
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from tutela.core import HashMode
@@ -17,6 +19,7 @@ from .media import hash_media
 from .options import HashOptions, VideoMode
 from .views import view_hashes
 
+Luma = NDArray[np.uint8]
 PICTURE_FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "TIFF", "BMP", "AVIF")
 SIDES = ((320, 240), (240, 320), (64, 64))
 
@@ -24,8 +27,7 @@ SIDES = ((320, 240), (240, 320), (64, 64))
 def warm_up() -> None:
     """Hash one small file of every format in both modes. Takes about a second once compiled."""
     pdq.warm_up()
-    for width, height in SIDES:
-        luma = _noise(width, height)
+    for luma in _altered():
         view_hashes(luma, pdq.spectrum_from_luma(luma))
     files = [*_pictures(), _pdf(), *_film()]
     packed = io.BytesIO()
@@ -37,7 +39,25 @@ def warm_up() -> None:
         hash_media(io.BytesIO(packed.getvalue()), options)
 
 
-def _noise(width: int, height: int) -> np.ndarray[tuple[int, int], np.dtype[np.uint8]]:
+def _altered() -> Iterator[Luma]:
+    """Pictures in which each sort of view finds something to undo: framed, captioned, with a badge,
+    put beside another, small, wide and tall."""
+    for width, height in SIDES:
+        yield _noise(width, height)
+    plain = _noise(640, 480)
+    yield np.pad(plain, 40, constant_values=255)
+    yield np.pad(plain, ((60, 0), (0, 0)), constant_values=0)
+    caption = np.pad(plain, ((0, 110), (0, 0)), constant_values=255)
+    caption[510:560, 60:580:9] = 0
+    yield caption
+    badge = plain.copy()
+    badge[:120, :120] = 250
+    yield badge
+    yield np.hstack([plain, plain[::-1] // 2])
+    yield np.ascontiguousarray(np.pad(plain, ((0, 0), (200, 200)), mode="edge"))
+
+
+def _noise(width: int, height: int) -> Luma:
     """A smooth picture with some texture, the same each time."""
     rng = np.random.default_rng(1)
     coarse = Image.fromarray(rng.integers(0, 255, (12, 16), np.uint8).astype(np.uint8))

@@ -55,6 +55,7 @@ def main(config: str) -> None:
     control = socket.socket(fileno=CONTROL)
     job = worker.load_job(settings.job)
     warm_up(settings.job)
+    forget_caches()
     nowhere = os.open(os.devnull, os.O_RDWR)
     held = sandbox.shut_off(sandbox.interpreter_folders())
     if _seccomp_known():
@@ -72,6 +73,17 @@ def warm_up(job: str) -> None:
     warm = getattr(module, "warm_up", None)
     if warm is not None:
         warm()
+
+
+def forget_caches() -> None:
+    """Cut compiled kernels off from their files. A kernel that warming up did not foresee is then
+    compiled in the worker's memory; reading or writing a cache would be refused by the sandbox."""
+    from numba.core.caching import NullCache
+    from numba.core.dispatcher import Dispatcher
+
+    for thing in gc.get_objects():
+        if isinstance(thing, Dispatcher):
+            thing._cache = NullCache()
 
 
 class _Server:
