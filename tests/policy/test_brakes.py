@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -16,7 +17,7 @@ from tutela.errors import StoreUnavailable
 from tutela.policy import Alarm, Brake, BrakeCounters, DatabaseBrakes, MemoryBrakes
 from tutela.policy.brake_store import ALARM_KIND
 from tutela.policy.brakes import MAX_SIGNALS, sound
-from tutela.store import Database, Outbox
+from tutela.store import Database, Outbox, Writer
 from tutela.store.tables.outbox import outbox
 from tutela.store.tables.policy import brake_alarms, brake_counts
 
@@ -158,6 +159,18 @@ def test_a_pulled_brake_spares_the_database_and_forgets_no_count(
     with sqlite_database.read() as conn:
         counts = {(r.rule, r.signal): r.count for r in conn.execute(select(brake_counts))}
     assert counts == {("r", ""): 51, ("r", "s"): 51}
+
+
+def test_counts_can_share_a_transaction_with_other_writes(database: Database) -> None:
+    writer = Writer(database)
+    brakes = DatabaseBrakes(database, alarm=lambda _alarm: None, transact=writer.submit_blocking)
+    with ThreadPoolExecutor(8) as pool:
+        pulled = list(
+            pool.map(lambda _: brakes.take("r", ["s"], Brake(per_hour=40), NOW).rule, range(60))
+        )
+    writer.close()
+    assert pulled.count(False) == 40
+    assert writer.writes > writer.commits
 
 
 def test_counts_that_left_the_window_are_swept(sqlite_database: Database) -> None:

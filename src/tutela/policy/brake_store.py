@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 from sqlalchemy import Connection, delete, func, select, text
 
@@ -29,6 +29,17 @@ SETTLE_SECONDS = 1.0
 
 Enqueue = Callable[[Connection, str, Mapping[str, Any]], Any]
 """Puts an event into the outbox in the given transaction (``store.Outbox.enqueue``)."""
+
+T = TypeVar("T")
+
+
+class Transact(Protocol):
+    """Runs a function in a writing transaction and gives its value after the commit."""
+
+    def __call__(self, work: Callable[[Connection], T], /) -> T:
+        """Runs it."""
+        ...
+
 
 _COUNT = text(
     "INSERT INTO brake_counts (rule, signal, minute, count)"
@@ -58,7 +69,9 @@ class _Held:
 
 class DatabaseBrakes:
     """Counts of all processes. ``alarm`` is told once for each brake and hour by whichever process
-    pulled it; ``enqueue`` then also queues the event in the same transaction."""
+    pulled it; ``enqueue`` then also queues the event in the same transaction. ``transact`` runs a
+    function in a transaction (``store.Writer.submit_blocking``, which shares its flush to disk with
+    other writes); without it each count has its own."""
 
     def __init__(
         self,
@@ -66,8 +79,10 @@ class DatabaseBrakes:
         *,
         alarm: Callable[[Alarm], None] = sound,
         enqueue: Enqueue | None = None,
+        transact: Transact | None = None,
     ) -> None:
         self._database = database
+        self._transact: Transact = transact or self._begin
         self._alarm = alarm
         self._enqueue = enqueue
         self._lock = threading.Lock()
@@ -109,27 +124,51 @@ class DatabaseBrakes:
         """Counts in the database and reads the window's sums; the brakes over their limit."""
         minute = minute_of(now)
         counts = self._settle(limits)
-        over: set[_Key] = set()
-        alarms: list[Alarm] = []
+        sweep = self._swept != minute
         try:
-            with self._database.begin() as conn:
-                if not self._database.is_sqlite:
-                    conn.execute(text("SET LOCAL synchronous_commit = off"))
-                for key in sorted(counts):
-                    self._count(conn, key, counts[key], minute)
-                for key, limit in limits.items():
-                    count = self._sum(conn, key, minute)
-                    if count > limit:
-                        over.add(key)
-                        alarms += self._claim(conn, key, limit, count, minute, now)
-                self._sweep(conn, minute)
+            over, alarms = self._transact(
+                lambda conn: self._work(conn, counts, limits, minute, now, sweep)
+            )
         except BaseException:
             self._unsettle(counts, limits)
             raise
+        self._swept = minute
         self._remember(limits, over)
         for alarm in alarms:
             self._alarm(alarm)
         return over
+
+    def _work(
+        self,
+        conn: Connection,
+        counts: Mapping[_Key, int],
+        limits: Mapping[_Key, int],
+        minute: int,
+        now: datetime,
+        sweep: bool,
+    ) -> tuple[set[_Key], list[Alarm]]:
+        """The transaction. Changes nothing but the database: it may be run again."""
+        over: set[_Key] = set()
+        alarms: list[Alarm] = []
+        for key in sorted(counts):
+            self._count(conn, key, counts[key], minute)
+        for key, limit in limits.items():
+            count = self._sum(conn, key, minute)
+            if count > limit:
+                over.add(key)
+                alarms += self._claim(conn, key, limit, count, minute, now)
+        if sweep:
+            conn.execute(
+                delete(brake_counts).where(brake_counts.c.minute <= minute - WINDOW_MINUTES)
+            )
+        return over, alarms
+
+    def _begin(self, work: Callable[[Connection], T]) -> T:
+        """A transaction of our own, which need not outlive a power cut."""
+        with self._database.begin() as conn:
+            if not self._database.is_sqlite:
+                conn.execute(text("SET LOCAL synchronous_commit = off"))
+            return work(conn)
 
     def _settle(self, limits: Mapping[_Key, int]) -> dict[_Key, int]:
         """What to tell the database: this block, and every one counted without it so far."""
@@ -188,11 +227,3 @@ class DatabaseBrakes:
         if self._enqueue is not None:
             self._enqueue(conn, ALARM_KIND, alarm.plain())
         return [alarm]
-
-    def _sweep(self, conn: Connection, minute: int) -> None:
-        """Deletes counts that have left the window; once a minute and process."""
-        if self._swept != minute:
-            conn.execute(
-                delete(brake_counts).where(brake_counts.c.minute <= minute - WINDOW_MINUTES)
-            )
-            self._swept = minute

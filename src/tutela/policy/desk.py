@@ -14,7 +14,7 @@ from tutela.store import Database, insert_new
 from tutela.store.tables.policy import policy_versions
 
 from .allow_store import AllowLists, Append
-from .brake_store import DatabaseBrakes, Enqueue
+from .brake_store import DatabaseBrakes, Enqueue, Transact
 from .policy import Policy
 
 __all__ = ["PolicyDesk"]
@@ -24,8 +24,9 @@ class PolicyDesk:
     """The policy in force and what belongs to it.
 
     ``enqueue`` is ``Outbox.enqueue`` (alarms of brakes leave the house), ``log`` is
-    ``Ledger.append`` (policy versions and changes of the allow list are logged). Raises
-    ``InvalidPolicy`` pointing at the line of the file.
+    ``Ledger.append`` (policy versions and changes of the allow list are logged), ``transact`` is
+    ``Writer.submit_blocking`` (counts share a flush with other writes; decide in a thread then).
+    Raises ``InvalidPolicy`` pointing at the line of the file.
     """
 
     def __init__(
@@ -35,10 +36,11 @@ class PolicyDesk:
         *,
         enqueue: Enqueue | None = None,
         log: Append | None = None,
+        transact: Transact | None = None,
     ) -> None:
         self.database = database
         self._log = log
-        self.brakes = DatabaseBrakes(database, enqueue=enqueue)
+        self.brakes = DatabaseBrakes(database, enqueue=enqueue, transact=transact)
         self.allow_lists = AllowLists(database, log=log)
         self.policy = Policy.load(settings.policy.file, brakes=self.brakes)
 
