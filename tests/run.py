@@ -20,6 +20,31 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 
 
+WARM = """
+import tempfile
+from pathlib import Path
+import numpy as np
+from tutela.core import HashType
+from tutela.hashing.warm import warm_up
+from tutela.lists.index import Change, Index, build_snapshot
+
+warm_up()
+with tempfile.TemporaryDirectory() as folder:
+    some = np.random.default_rng(1).integers(0, 256, (64, 32), np.uint8)
+    index = Index(folder)
+    build_snapshot(index.path, pdq=some, pdq_refs=np.arange(64), digests={}, seq=1)
+    index.open()
+    index.apply([Change(2, "add", HashType.PDQ, bytes(32), 99)])
+    assert index.near([(bytes(32), 31)])[0][0].ref == 99
+    index.close()
+"""
+
+
+def warm() -> int:
+    """Compile the kernels once, so that the workers of the test run don't do it side by side."""
+    return subprocess.run([sys.executable, "-c", WARM], cwd=ROOT, check=False).returncode
+
+
 def run_pytest(report: Path, arguments: list[str]) -> int:
     """Run the tests; the coverage report goes to ``report`` as JSON."""
     workers = os.environ.get("TUTELA_TEST_WORKERS", str(max(2, os.cpu_count() or 2)))
@@ -52,6 +77,8 @@ def shortfalls(measured: dict[str, object], wanted: dict[str, object]) -> list[s
 def main() -> int:
     """Run everything and say what is short. Returns the exit code."""
     wanted = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["tutela"]["coverage"]
+    if code := warm():
+        return code
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder) / "coverage.json"
         code = run_pytest(report, sys.argv[1:])

@@ -26,7 +26,7 @@ from .story import KNOWN, KNOWN_FILE, Told, evasions, evening, oddities, play
 
 MARK = "this-folder-belongs-to-tutela-demo"
 LIST = "larkspur-known"
-START_SECONDS = 120.0
+START_SECONDS = 600.0
 """Longest wait for the server: the very first start compiles the kernels."""
 Say = Callable[[str], None]
 
