@@ -10,9 +10,11 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import numba
 import numpy as np
+from numba.extending import intrinsic
 from numpy.typing import NDArray
 
 from tutela.hashing.pdq import spectrum_from_luma, spectrum_from_rgb
@@ -66,47 +68,58 @@ def poisson_upper(found: int, confidence: float = 0.95) -> float:
     return high
 
 
-@numba.njit(cache=True, nogil=True)
-def _bits_set(word: np.uint64) -> np.uint64:
-    word -= (word >> np.uint64(1)) & np.uint64(0x5555555555555555)
-    word = (word & np.uint64(0x3333333333333333)) + (
-        (word >> np.uint64(2)) & np.uint64(0x3333333333333333)
-    )
-    word = (word + (word >> np.uint64(4))) & np.uint64(0x0F0F0F0F0F0F0F0F)
-    return (word * np.uint64(0x0101010101010101)) >> np.uint64(56)
+@intrinsic
+def _bits_set(typing: Any, word: Any) -> Any:
+    """How many bits of a 64-bit word are set: one instruction of the processor."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return builder.ctpop(arguments[0])
+
+    return numba.types.uint64(numba.types.uint64), generate
 
 
-@numba.njit(cache=True, nogil=True)
-def all_pairs(queries: U64, uploads: I64, radii: I64, listed: U64, owners: I64) -> tuple[I64, I64]:
+@numba.njit(cache=True, nogil=True, error_model="numpy")
+def _distances(query: U64, words: U64, out: NDArray[np.uint16]) -> None:
+    a, b, c, d = query[0], query[1], query[2], query[3]
+    first, second, third, fourth = words[0], words[1], words[2], words[3]
+    for k in range(len(out)):
+        apart = _bits_set(a ^ first[k]) + _bits_set(b ^ second[k])
+        out[k] = np.uint16(apart + _bits_set(c ^ third[k]) + _bits_set(d ^ fourth[k]))
+
+
+@numba.njit(cache=True, nogil=True, error_model="numpy")
+def _least(values: NDArray[np.uint16]) -> int:
+    least = np.uint16(65535)
+    for value in values:
+        least = min(least, value)
+    return least
+
+
+@numba.njit(cache=True, nogil=True, error_model="numpy")
+def all_pairs(
+    queries: U64, uploads: I64, radii: I64, listed: U64, owners: I64
+) -> tuple[int, list[tuple[int, int]]]:
     """Distances of every query to every listed hash but its own picture's.
 
-    Gives how many pairs lie at each distance, and (upload, listed) numbers of the pairs within
-    the query's radius, interleaved, not yet made unique.
+    ``queries`` and ``listed`` are (n, 4) words; ``owners`` are ascending. Gives the least distance
+    of all, and (upload, owner) for every hash within its query's radius.
     """
-    counts = np.zeros(257, np.int64)
-    room = 1024
-    hits = np.empty(room, np.int64)
-    used = 0
-    for q in range(queries.shape[0]):
-        a, b, c, d = queries[q, 0], queries[q, 1], queries[q, 2], queries[q, 3]
-        for k in range(listed.shape[0]):
-            if owners[k] == uploads[q]:
-                continue
-            apart = np.int64(
-                _bits_set(a ^ listed[k, 0])
-                + _bits_set(b ^ listed[k, 1])
-                + _bits_set(c ^ listed[k, 2])
-                + _bits_set(d ^ listed[k, 3])
-            )
-            counts[apart] += 1
-            if apart <= radii[q]:
-                if used + 2 > room:
-                    grown = np.empty(2 * room, np.int64)
-                    grown[:room] = hits
-                    hits, room = grown, 2 * room
-                hits[used], hits[used + 1] = uploads[q], owners[k]
-                used += 2
-    return counts, hits[:used]
+    words = np.ascontiguousarray(listed.T)
+    apart = np.empty(len(owners), np.uint16)
+    nearest = 65535
+    hits = [(np.int64(-1), np.int64(-1))]
+    for q in range(len(queries)):
+        _distances(queries[q], words, apart)
+        own = np.searchsorted(owners, uploads[q])
+        if own < len(owners) and owners[own] == uploads[q]:
+            apart[own] = 65535
+        least = _least(apart)
+        nearest = min(nearest, least)
+        if least <= radii[q]:
+            for k in range(len(owners)):
+                if apart[k] <= radii[q]:
+                    hits.append((uploads[q], owners[k]))
+    return nearest, hits[1:]
 
 
 def _query(hashes: list[bytes], uploads: list[int], radii: list[int]) -> Query:
@@ -134,23 +147,23 @@ def hash_all(pictures: Iterable[np.ndarray]) -> tuple[Query, Query]:
     return _query(*plain), _query(*views)
 
 
-def _unordered(hits: I64) -> set[tuple[int, int]]:
-    return {(min(pair), max(pair)) for pair in hits.reshape(-1, 2).tolist()}
+def _unordered(hits: Iterable[tuple[int, int]]) -> set[tuple[int, int]]:
+    return {(min(pair), max(pair)) for pair in hits}
 
 
 def measure(pictures: Iterable[np.ndarray], count: int) -> FalseMatches:
     """All pairs among ``count`` unrelated pictures."""
     plain, views = hash_all(pictures)
     listed = plain.hashes, plain.uploads
-    by_plain, plain_hits = all_pairs(plain.hashes, plain.uploads, plain.radii, *listed)
-    by_view, view_hits = all_pairs(views.hashes, views.uploads, views.radii, *listed)
+    nearest_plain, plain_hits = all_pairs(plain.hashes, plain.uploads, plain.radii, *listed)
+    nearest_view, view_hits = all_pairs(views.hashes, views.uploads, views.radii, *listed)
     plain_pairs, view_pairs = _unordered(plain_hits), _unordered(view_hits)
     return FalseMatches(
         pictures=count,
         pairs=len(plain.hashes) * (len(plain.hashes) - 1) // 2,
         plain=len(plain_pairs),
         with_views=len(plain_pairs | view_pairs),
-        nearest_plain=int(np.flatnonzero(by_plain)[0]),
-        nearest_view=int(np.flatnonzero(by_view)[0]),
+        nearest_plain=int(nearest_plain),
+        nearest_view=int(nearest_view),
         views_per_picture=len(views.hashes) / count,
     )

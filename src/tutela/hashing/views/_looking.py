@@ -125,7 +125,8 @@ class Looking:
         ):
             spectrum = self._rectangle(name, found, Kind.FRAME)
             if spectrum is not None:
-                self._quarters(f"{name}+", spectrum, Kind.NESTED, QUARTERS)
+                turns = Kind.FRAME_QUARTERS if name == "trim" else Kind.NESTED
+                self._quarters(f"{name}+", spectrum, turns, QUARTERS)
                 self._patch(f"{name}+", found, spectrum)
 
     def _halves(self, rectangle: Rectangle) -> None:

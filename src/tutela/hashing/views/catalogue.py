@@ -23,6 +23,7 @@ class Kind(StrEnum):
     FRAME = "frame"
     HALF = "half"
     PATCH = "patch"
+    FRAME_QUARTERS = "frame+quarters"
     NESTED = "nested"
 
 
@@ -36,16 +37,17 @@ class Rule:
 
 
 RULES: dict[Kind, Rule] = {
-    Kind.DIHEDRAL: Rule(28, 60, "turned by quarters or mirrored; the same pixels"),
-    Kind.INVERT: Rule(26, 80, "colours inverted; every bit of the hash complemented"),
-    Kind.PAD: Rule(30, 60, "cropped on all sides; the lost margin guessed from the edge"),
-    Kind.ZOOM: Rule(28, 60, "more of the scene shown than was listed; cut back"),
-    Kind.TURN: Rule(30, 70, "turned by a little and cropped; turned back, padded"),
-    Kind.STRAIGHTEN: Rule(30, 60, "turned by a little on its canvas; wedges tell the angle"),
-    Kind.FRAME: Rule(30, 80, "border, bars, caption or a screen around it; cut away"),
-    Kind.HALF: Rule(30, 80, "put together with another picture; cut at the seam"),
-    Kind.PATCH: Rule(30, 70, "opaque badge in a corner; filled in from its surroundings"),
-    Kind.NESTED: Rule(26, 80, "two changes on top of each other, such as trimmed and mirrored"),
+    Kind.DIHEDRAL: Rule(28, 50, "turned by quarters or mirrored; the same pixels"),
+    Kind.INVERT: Rule(24, 60, "colours inverted; every bit of the hash complemented"),
+    Kind.PAD: Rule(30, 50, "cropped on all sides; the lost margin guessed from the edge"),
+    Kind.ZOOM: Rule(28, 50, "more of the scene shown than was listed; cut back"),
+    Kind.TURN: Rule(30, 50, "turned by a little and cropped; turned back, padded"),
+    Kind.STRAIGHTEN: Rule(30, 50, "turned by a little on its canvas; wedges tell the angle"),
+    Kind.FRAME: Rule(30, 50, "border, bars, caption or a screen around it; cut away"),
+    Kind.HALF: Rule(28, 70, "put together with another picture; cut at the seam"),
+    Kind.PATCH: Rule(30, 50, "opaque badge in a corner; filled in from its surroundings"),
+    Kind.FRAME_QUARTERS: Rule(26, 50, "a border or bars cut away, and turned or mirrored"),
+    Kind.NESTED: Rule(24, 80, "other changes on top of each other"),
 }
 """How far each kind may match."""
 
