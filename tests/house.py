@@ -138,13 +138,13 @@ class Process:
         data_dir: Path,
         *,
         env: dict[str, str] | None = None,
-        program: Iterable[str] | None = None,
+        arguments: Iterable[str] = (),
     ) -> None:
         self.data_dir = data_dir
         data_dir.mkdir(parents=True, exist_ok=True)
         self.port_file = data_dir.parent / f"{data_dir.name}-{os.urandom(4).hex()}.json"
         self.log = data_dir.parent / f"{self.port_file.stem}.log"
-        command = [*(program or TUTELA), "serve", "--port", "0", "--port-file", str(self.port_file)]
+        command = [*TUTELA, "serve", "--port", "0", "--port-file", str(self.port_file), *arguments]
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
                 command, env=environment(data_dir) | (env or {}), stdout=log, stderr=log

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import socket
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+import threading
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
 import uvicorn
@@ -125,9 +127,27 @@ def announce(path: Path, listener: socket.socket, *, scheme: str = "http") -> No
     part.replace(path)
 
 
+class Serving(uvicorn.Server):
+    """uvicorn's server, but that ending it as asked is a success: it raises no signal again."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """End gracefully on SIGINT and SIGTERM; at once on a second SIGINT."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        asked = (signal.SIGINT, signal.SIGTERM)
+        before = {number: signal.signal(number, self.handle_exit) for number in asked}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+
 def make_server(
     tutela: Tutela, *, certificate: Path | None = None, key: Path | None = None
-) -> uvicorn.Server:
+) -> Serving:
     """uvicorn over this Tutela, as we want it: uvloop, httptools with patience's end, no banner."""
     server = tutela.settings.server
     config = uvicorn.Config(
@@ -147,4 +167,4 @@ def make_server(
         ssl_certfile=str(certificate) if certificate else None,
         ssl_keyfile=str(key) if key else None,
     )
-    return uvicorn.Server(config)
+    return Serving(config)
