@@ -133,17 +133,18 @@ def test_a_file_that_is_no_snapshot_is_refused(path):
         open_snapshot(path)
 
 
-def test_a_full_disk_leaves_the_old_snapshot_and_nothing_else(path, monkeypatch):
+def test_a_full_disk_leaves_the_old_snapshot_and_nothing_else(small_disk):
+    path = small_disk.path / "s.index"
+    _build(path)
     before = path.read_bytes()
-
-    def full(*_: object) -> int:
-        raise OSError(errno.ENOSPC, "No space left on device")
-
-    monkeypatch.setattr(os, "pwrite", full)
+    small_disk.fill()
     with pytest.raises(StorageFull):
         _build(path, seq=5)
     assert path.read_bytes() == before
-    assert [file.name for file in path.parent.iterdir()] == ["s.index"]
+    assert list(small_disk.path.glob("*.building")) == []
+    small_disk.free()
+    _build(path, seq=5)
+    assert open_snapshot(path).seq == 5
 
 
 def test_a_folder_that_cannot_be_made_is_said(tmp_path):

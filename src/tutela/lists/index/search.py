@@ -9,7 +9,7 @@ For a radius ``R`` the words get capacities ``c`` that sum to ``R + 1``. If two 
 one ``x + x' <= c + c' - 1``. Hence, with ``R <= 31`` and ``c <= 2``:
 
 * only a bucket for the word itself, and for each of its 16 one-bit neighbours where ``c`` is 2,
-  is opened: 272 buckets at radius 31, 96 + … fewer below, 16 at radius 15, ``R + 1`` under that;
+  is opened: 272 buckets at radius 31, 96 at radius 20, 16 at radius 15, ``R + 1`` under that;
 * beside each entry of a bucket lies the *next* word of its hash (``next_words``). Comparing it,
   32 at a time, throws out 99.8 % of what a bucket holds before anything else of it is read.
 
