@@ -8,8 +8,12 @@ import shutil
 import sys
 import urllib.error
 import urllib.request
+from datetime import timedelta
 from pathlib import Path
 
+import obstore
+from obstore.exceptions import BaseError
+from obstore.store import S3Store
 from tests.services.processes import Server, free_ports
 
 BUCKET = "tutela"
@@ -25,7 +29,7 @@ class S3:
         for _ in range(3):
             self.server = Server()
             try:
-                if self._start():
+                if self._start() and self._stores():
                     return
             except BaseException:
                 self.stop()
@@ -63,6 +67,25 @@ class S3:
             "-master.telemetry=false",
         ]
         return self.server.start(command, self._ready)
+
+    def _stores(self) -> bool:
+        """Whether a first object goes in: every part of the server is up, and the bucket made."""
+        store = S3Store(
+            BUCKET,
+            endpoint=self.endpoint,
+            access_key_id=ACCESS_KEY,
+            secret_access_key=SECRET_KEY,
+            region="us-east-1",
+            client_options={"allow_http": True},
+            virtual_hosted_style_request=False,
+            retry_config={"retry_timeout": timedelta(seconds=30)},
+        )
+        try:
+            obstore.put(store, "first", b"x")
+        except BaseError:
+            return False
+        assert self.server.process is not None
+        return self.server.process.poll() is None
 
     def _ready(self) -> bool:
         try:
