@@ -257,8 +257,11 @@ class Importer:
                 merged = merge(connection, info.row, items, now, import_id=import_id)
                 self._settle(connection, info, merged, now)
                 if mirror and merged.seen:
-                    rows = [{"id": row_id, "import_id": import_id} for row_id in merged.seen]
-                    edits.update_rows(connection, rows, ("import_id",))
+                    rows = [
+                        {"id": row_id, "import_id": import_id, "pending": False}
+                        for row_id in merged.seen
+                    ]
+                    edits.update_rows(connection, rows, ("import_id", "pending"))
                 connection.execute(
                     update(list_imports).where(list_imports.c.id == import_id).values(alive_at=now)
                 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
@@ -105,11 +105,16 @@ def _update(
     merged: Merged,
 ) -> None:
     """Bring known signals up to date, with as few statements as there are kinds of change."""
+    unfinished = queries.unfinished_imports(connection, updates[0][0].list_row)
     differing: list[tuple[Any, Draft]] = []
     for old, given in updates:
         own = SignalState(old.own_state) if old.own_state else None
         item = given if own is None else draft(given.signal, now, own)
-        if item.leaf != old.leaf or not _same_facts(old, item.signal):
+        if (
+            item.leaf != old.leaf
+            or not _same_facts(old, item.signal)
+            or _waiting(old, import_id, unfinished)
+        ):
             differing.append((old, item))
         elif _again(old, import_id):
             merged.duplicates += 1
@@ -142,7 +147,8 @@ def _update(
             fresh_hashes += hash_rows(item.signal, old.id, old.list_row, first)
         pending = old.pending and _again(old, import_id)
         rows.append(_values(old, item, first, import_id, pending=pending))
-        _account(old, item, first, replaced=replaced, pending=pending, merged=merged)
+        was = old.state in edits.MATCHING and not _waiting(old, import_id, unfinished)
+        _account(old, item, first, was=was, replaced=replaced, pending=pending, merged=merged)
     insert_rows(connection, signal_hashes, HASH_COLUMNS, fresh_hashes)
     if rows:
         edits.update_rows(connection, rows, [name for name in rows[0] if name != "id"])
@@ -153,11 +159,24 @@ def _again(old: Any, import_id: int | None) -> bool:
     return import_id is not None and old.import_id == import_id
 
 
+def _waiting(old: Any, import_id: int | None, unfinished: Collection[int]) -> bool:
+    """Whether the row does not count yet because another import that added it goes on. What is
+    written now makes it count."""
+    return old.pending and old.import_id in unfinished and old.import_id != import_id
+
+
 def _account(
-    old: Any, item: Draft, first: int, *, replaced: bool, pending: bool, merged: Merged
+    old: Any,
+    item: Draft,
+    first: int,
+    *,
+    was: bool,
+    replaced: bool,
+    pending: bool,
+    merged: Merged,
 ) -> None:
-    """Count one changed signal and note what indexes must be told."""
-    was, now = old.state in edits.MATCHING, item.matches
+    """Count one changed signal and note what indexes must be told. ``was``: it counted before."""
+    now = item.matches
     after = ("add", first, first + item.hashes - 1)
     if pending:
         if now and replaced:

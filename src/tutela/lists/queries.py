@@ -15,6 +15,7 @@ from tutela.errors import NotFound
 from tutela.store.tables.lists import (
     list_changes,
     list_events,
+    list_imports,
     list_versions,
     lists,
     signal_hashes,
@@ -250,6 +251,14 @@ def existing(connection: Connection, list_row: int, keys: Iterable[bytes]) -> di
             for row in connection.execute(query).all():
                 found[row.key] = row
     return found
+
+
+def unfinished_imports(connection: Connection, list_row: int) -> set[int]:
+    """The imports into a list that have not finished."""
+    query = select(list_imports.c.id).where(
+        list_imports.c.list_row == list_row, list_imports.c.finished_at.is_(None)
+    )
+    return set(connection.execute(query).scalars())
 
 
 def last_seq(connection: Connection) -> int:

@@ -59,6 +59,7 @@ class IndexSync:
         self._settings = settings
         self._lock = threading.Lock()
         self._place = 0
+        self._damaged = False
         self._up_to_date_at: float | None = None
 
     @property
@@ -69,10 +70,10 @@ class IndexSync:
 
     @property
     def rebuild_due(self) -> bool:
-        """Whether there is no sound snapshot, or enough changed since it to build another."""
-        return (
-            not self._index.healthy or self._index.side_size >= self._settings.rebuild_after_changes
-        )
+        """Whether there is no sound snapshot in force or in the folder, or enough changed since it
+        to build another."""
+        enough = self._index.side_size >= self._settings.rebuild_after_changes
+        return not self._index.healthy or self._damaged or enough
 
     def refresh(self, *, limit: int = REFRESH_LIMIT) -> int:
         """Take up the newest snapshot and what changed since; the number of hashes applied.
@@ -92,7 +93,9 @@ class IndexSync:
         """Take up the snapshot in the folder. A damaged one counts as none, and is logged."""
         try:
             self._index.follow()
+            self._damaged = False
         except SnapshotDamaged as error:
+            self._damaged = True
             _log.error("index.damaged", what=error.what, where=error.where)
 
     def _apply(self, limit: int) -> int:
@@ -142,6 +145,7 @@ class IndexSync:
             )
             with self._lock:
                 self._index.swap(self._index.path)
+                self._damaged = False
                 self._apply(REFRESH_LIMIT)
 
     @contextmanager

@@ -19,7 +19,7 @@ import msgspec
 from tutela.core import HashType, Signal, SignalHash, SignalState
 
 from ..records import ListInfo
-from .base import Entry, Reading, Refused, frames_of, hash_of, word_of
+from .base import MAX_NOTE, Entry, Reading, Refused, frames_of, hash_of
 from .stream import JsonBroken, JsonStream
 
 _TYPES = {
@@ -81,7 +81,7 @@ class HmaReading(Reading):
             upstream_id=f"{name}/{number}" if name else str(number),
             hashes=tuple(hashes),
             state=_state(content.get("disable_until_ts", _ENABLED)),
-            note=word_of(content.get("note"), "note"),
+            note=str(content["note"])[:MAX_NOTE] if content.get("note") else None,
             redistribute=bool(self.options.redistribute),
             facts=facts,
         )
