@@ -53,7 +53,7 @@ class JsonLinesReading(Reading):
     def _signal(self, line: bytes) -> Signal:
         try:
             record = _decode(line)
-        except (msgspec.DecodeError, RecursionError):
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             raise Refused("it is not JSON") from None
         if not isinstance(record, dict):
             raise Refused("it is not a JSON object")

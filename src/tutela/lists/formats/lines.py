@@ -315,7 +315,7 @@ class _RowParser:
 def _video(text: str) -> SignalHash:
     try:
         items = msgspec.json.decode(text)
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, UnicodeError, RecursionError):
         raise Refused("its vpdq is not a JSON array") from None
     return SignalHash(type=HashType.VPDQ, frames=frames_of(items))
 
