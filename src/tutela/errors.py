@@ -210,7 +210,9 @@ class Damaged(TutelaError):
     code = "damaged"
 
     def __init__(self, what: str, *, where: str = "", kept: str = "", next_step: str = "") -> None:
-        super().__init__(what, kept=kept or "The damaged data was left as it is.", next_step=next_step)
+        super().__init__(
+            what, kept=kept or "The damaged data was left as it is.", next_step=next_step
+        )
         self.where = where
 
 

@@ -37,9 +37,7 @@ class ServerSettings(_Section):
     max_upload_bytes: int = Field(
         512 * MIB, gt=0, description="Largest upload accepted, in bytes; over it the answer is 413."
     )
-    max_json_bytes: int = Field(
-        4 * MIB, gt=0, description="Largest JSON body accepted, in bytes."
-    )
+    max_json_bytes: int = Field(4 * MIB, gt=0, description="Largest JSON body accepted, in bytes.")
     body_timeout_seconds: float = Field(
         60.0, gt=0, description="Longest wait for the next part of a body before 408."
     )
@@ -152,7 +150,9 @@ class UploadSettings(_Section):
         description="A fault of ours answers with a deferred hold, or with an error to retry.",
     )
     spool_memory_bytes: int = Field(
-        32 * MIB, ge=0, description="Uploads up to this stay in memory; larger go to disk encrypted."
+        32 * MIB,
+        ge=0,
+        description="Uploads up to this stay in memory; larger go to disk encrypted.",
     )
     deferred_hours: float = Field(
         24.0, gt=0, description="How long the bytes of a deferred hold wait, encrypted."

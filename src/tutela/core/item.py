@@ -72,5 +72,7 @@ def clean_file_name(name: str) -> str:
     The name is a label shown to people and written into reports; it never becomes a path.
     """
     last = name.replace("\\", "/").rsplit("/", 1)[-1]
-    shown = "".join(c for c in last if unicodedata.category(c) not in {"Cc", "Cf", "Cs", "Zl", "Zp"})
+    shown = "".join(
+        c for c in last if unicodedata.category(c) not in {"Cc", "Cf", "Cs", "Zl", "Zp"}
+    )
     return shown[:MAX_FILE_NAME].strip() or "unnamed"
