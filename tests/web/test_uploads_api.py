@@ -207,6 +207,13 @@ def test_what_makes_no_sense_is_a_problem(
         assert said["type"].endswith(code)
 
 
+def test_what_curl_sends_by_default_is_taken(admin: httpx.Client) -> None:
+    """``curl --data-binary`` says that a picture is a form; what a file says counts for nothing."""
+    headers = {"Content-Type": "application/x-www-form-urlencoded"}
+    answer = admin.post("/v1/uploads", content=LISTED, headers=headers)
+    assert answer.json()["outcome"] == "block"
+
+
 def test_a_form_with_two_files_or_none_is_refused(admin: httpx.Client) -> None:
     two = admin.post("/v1/uploads", files=[("a", ("a", b"1")), ("b", ("b", b"2"))])
     none = admin.post("/v1/uploads", files={"account": (None, "u")})

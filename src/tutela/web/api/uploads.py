@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import re
 import time
 from dataclasses import dataclass, replace
 
@@ -31,7 +32,9 @@ from ..state import Web
 PATH = "/v1/uploads"
 ENTRANCE = "api"
 MULTIPART = "multipart/form-data"
-REFUSED_TYPES = ("application/x-www-form-urlencoded", "multipart/")
+URLENCODED = "application/x-www-form-urlencoded"
+"""What curl says of any ``--data-binary``. A file is taken; a form's text carries none."""
+FORM_TEXT = re.compile(rb"[A-Za-z0-9_.%+\[\]-]{1,200}=[\x21-\x7e]*")
 DRAIN_BYTES = 4 * 1024 * 1024
 DRAIN_SECONDS = 1.0
 IN_THREAD_BYTES = 8 * 1024 * 1024
@@ -112,20 +115,29 @@ async def receive_upload(
     content_type = (header(scope, b"content-type") or "").lower()
     if content_type.startswith(MULTIPART):
         facts = await _form(scope, receive, writer, limits)
-    elif content_type.startswith(REFUSED_TYPES):
-        raise UnsupportedMedia(
-            "This kind of form carries no file.",
-            next_step="Send the file's bytes as the body, or multipart/form-data.",
-        )
-    else:
-        facts = from_headers(scope["headers"])
-        item = make_item(facts, kind=ItemKind.UPLOAD, entrance=ENTRANCE)
-        async for part in body_parts(scope, receive, limits):
-            await _write(writer, part)
         _not_empty(writer)
-        return item
+        return make_item(facts, kind=ItemKind.UPLOAD, entrance=ENTRANCE)
+    if content_type.startswith("multipart/"):
+        raise _no_file()
+    item = make_item(from_headers(scope["headers"]), kind=ItemKind.UPLOAD, entrance=ENTRANCE)
+    async for part in body_parts(scope, receive, limits):
+        if not writer.size and content_type.startswith(URLENCODED) and _is_form_text(part):
+            raise _no_file()
+        await _write(writer, part)
     _not_empty(writer)
-    return make_item(facts, kind=ItemKind.UPLOAD, entrance=ENTRANCE)
+    return item
+
+
+def _is_form_text(part: bytes) -> bool:
+    """Whether a body begins as the text of an HTML form does: ``name=value``, nothing binary."""
+    return FORM_TEXT.fullmatch(part[:512]) is not None
+
+
+def _no_file() -> UnsupportedMedia:
+    return UnsupportedMedia(
+        "This kind of form carries no file.",
+        next_step="Send multipart/form-data, or the file's bytes as application/octet-stream.",
+    )
 
 
 async def _form(
