@@ -271,7 +271,7 @@ def export(
             sys.stdout.buffer.flush()
         else:
             _write_private(file, made)
-    words = f"{made.written:,} signals written"
+    words = "1 signal written" if made.written == 1 else f"{made.written:,} signals written"
     if made.withheld:
         words += f", {made.withheld:,} withheld: their source does not let them be passed on"
     print(f"{words}.", file=sys.stderr)
