@@ -1,8 +1,9 @@
 """Runs ``tutela`` commands, each in a process of its own, by forking one that imported everything.
 
-A journey starts and kills dozens of servers; importing anew each time would take most of its time.
+A journey starts and kills dozens of servers; importing anew each time would take most of that.
 What is forked runs ``tutela.cli.main`` exactly as ``python -m tutela`` does. Started by
-``tests.journeys.served.houses.Nursery``; talks JSON lines: an order in, a pid (or an exit code) out.
+``tests.journeys.served.houses.Nursery``; takes JSON lines, and answers each
+with a pid (or an exit code).
 """
 
 from __future__ import annotations
@@ -54,7 +55,6 @@ def _live(order: dict[str, Any], command: Any) -> None:
             opened = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
             os.dup2(opened, fd)
             os.close(opened)
-        sys.stdin = open(0, closefd=False)
         sys.argv = ["tutela", *order["arguments"]]
         if order["dies"]:
             from tests.journeys.served import deaths

@@ -1,5 +1,5 @@
-"""A file that crashes, hangs or blows up the decoder costs its own upload a hold; the next upload is
-answered as ever."""
+"""A file that crashes, hangs or blows up the decoder costs its own upload a hold; the next upload
+is answered as ever."""
 
 from __future__ import annotations
 

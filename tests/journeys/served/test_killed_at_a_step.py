@@ -1,5 +1,5 @@
-"""kill -9 of a server at a step of an upload, seen from the client: no answer comes, nothing is half
-done, and the same request gets its one decision from the server that starts next."""
+"""kill -9 of a server at a step of an upload, seen from the client: no answer comes, nothing is
+half done, and the same request gets its one decision from the server that starts next."""
 
 from __future__ import annotations
 
