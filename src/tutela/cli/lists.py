@@ -128,7 +128,12 @@ def create(
 
 
 @app.command("mode")
-def set_mode(name: ListName, mode: ListMode, reason: Reason, by: By = None) -> None:
+def set_mode(
+    name: ListName,
+    mode: Annotated[ListMode, typer.Argument(help="What it may do from now on.")],
+    reason: Reason,
+    by: By = None,
+) -> None:
     """Choose what a list may do: block, hold, inform, or off. Who chose and why is kept."""
     with _lists() as lists:
         info = lists.set_mode(name, mode, actor=by or _who(), reason=reason)
