@@ -77,6 +77,7 @@ class PageServer:
             self._socket.bind(("127.0.0.1", port))
         except OSError:
             self._socket.bind(("127.0.0.1", 0))
+        self._socket.listen()  # a browser opened at once waits, and is not refused
         self.url = f"http://127.0.0.1:{self._socket.getsockname()[1]}/"
         self._server = uvicorn.Server(
             uvicorn.Config(application, log_level="error", access_log=False, lifespan="off")

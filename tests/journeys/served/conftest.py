@@ -9,11 +9,10 @@ import pytest
 from tests.journeys.served.houses import (
     LISTED_SEED,
     House,
-    Nursery,
     Serving,
     closing,
     copied,
-    furnish,
+    furnished_house,
     photo,
 )
 
@@ -35,23 +34,9 @@ def listed() -> bytes:
 
 
 @pytest.fixture(scope="session")
-def nursery(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nursery]:
-    """Where commands and servers are forked."""
-    made = Nursery(tmp_path_factory.mktemp("nursery"))
-    yield made
-    made.close()
-
-
-@pytest.fixture(scope="session")
-def furnished(
-    nursery: Nursery, listed: bytes, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[House]:
+def furnished() -> House:
     """A house to copy."""
-    folder = tmp_path_factory.mktemp("furnished")
-    (folder / "listed.jpg").write_bytes(listed)
-    keys = furnish(nursery, folder / "data", folder / "listed.jpg")
-    with closing(House(nursery, folder / "data", keys)) as house:
-        yield house
+    return furnished_house()
 
 
 @pytest.fixture

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
+import functools
 import itertools
 import json
 import os
@@ -12,6 +14,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -335,6 +338,23 @@ def furnish(nursery: Nursery, data_dir: Path, listed: Path) -> dict[str, str]:
     _done(house.tutela("lists", "create", LIST, "--purpose", "csam", "--mode", "block", *said))
     _done(house.tutela("lists", "add", LIST, str(listed), *said))
     return keys
+
+
+@functools.cache
+def furnished_house() -> House:
+    """The house to copy, with its nursery: one for all tests of this process, made when first
+    asked for."""
+    folder = Path(tempfile.mkdtemp(prefix="tutela-journeys-"))
+    nursery = Nursery(folder)
+    picture = folder / "listed.jpg"
+    picture.write_bytes(photo(LISTED_SEED))
+
+    def leave() -> None:
+        nursery.close()
+        shutil.rmtree(folder, ignore_errors=True)
+
+    atexit.register(leave)
+    return House(nursery, folder / "data", furnish(nursery, folder / "data", picture))
 
 
 def copied(house: House, data_dir: Path) -> House:

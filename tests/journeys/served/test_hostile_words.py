@@ -35,10 +35,11 @@ def client(module_house: House, serving: Serving) -> Iterator[httpx.Client]:
 
 
 def tree(house: House) -> set[str]:
-    """What lies in and beside the data folder, by kind: numbers and hashes left out."""
+    """What lies in and beside the data folder, by kind: numbers and hashes left out, and the
+    ledger's files, which are published in their own time."""
     found = set()
     for path in house.data_dir.parent.rglob("*"):
-        if path.is_file() and path.suffix != ".json":
+        if path.is_file() and path.suffix != ".json" and "data/ledger" not in str(path):
             found.add(
                 re.sub(
                     r"(?<=/)[0-9a-f]{2}(?=/)|[0-9a-f]{8,}|\d+",

@@ -22,22 +22,23 @@ UPLOADS = 1000
 LISTED_EVERY = 50
 
 
-@pytest.fixture(scope="module")
-def serving(module_house: House) -> Iterator[Serving]:
-    """A server with little patience."""
-    with module_house.serve(PATIENCE, dies="none") as running:
-        yield running
-
-
 def connected(serving: Serving) -> socket.socket:
     """A plain connection."""
     url = httpx.URL(serving.url)
     return socket.create_connection((url.host, url.port or 80), timeout=20)
 
 
+@pytest.fixture
+def impatient(module_house: House) -> Iterator[Serving]:
+    """A server with little patience."""
+    with module_house.serve(PATIENCE, dies="none") as running:
+        yield running
+
+
 def test_slow_loris_clients_keep_nobody_waiting_and_are_cut_off(
-    module_house: House, serving: Serving
+    module_house: House, impatient: Serving
 ) -> None:
+    serving = impatient
     half_headers = b"POST /v1/uploads HTTP/1.1\r\nHost: t\r\nX-Slow: "
     half_body = (
         f"POST /v1/uploads HTTP/1.1\r\nHost: t\r\nAuthorization: Bearer {module_house.uploader}"
@@ -65,16 +66,17 @@ def test_slow_loris_clients_keep_nobody_waiting_and_are_cut_off(
 
 
 def test_a_thousand_uploads_at_once_are_all_answered_and_each_is_recorded(
-    module_house: House, serving: Serving, listed: bytes
+    house: House, listed: bytes
 ) -> None:
     small = photo(84, 128, 96)
-    before = module_house.count("decisions"), module_house.count("cases")
+    before = house.count("decisions"), house.count("cases")
+    serving = house.serve(dies="none")
     process = psutil.Process(serving.pid)
     resident = process.memory_info().rss
     peak = resident
 
     async def everyone() -> list[httpx.Response]:
-        headers = {"Authorization": f"Bearer {module_house.uploader}"}
+        headers = {"Authorization": f"Bearer {house.uploader}"}
         limits = httpx.Limits(max_connections=None, max_keepalive_connections=0)
         async with httpx.AsyncClient(
             base_url=serving.url, headers=headers, limits=limits, timeout=100
@@ -108,8 +110,8 @@ def test_a_thousand_uploads_at_once_are_all_answered_and_each_is_recorded(
     outcomes = ["block" if n % LISTED_EVERY == 0 else "allow" for n in range(UPLOADS)]
     assert [one["outcome"] for one in said] == outcomes
     assert len({one["decision_id"] for one in said}) == UPLOADS
-    assert module_house.count("decisions") == before[0] + UPLOADS
-    assert module_house.count("cases") == before[1] + UPLOADS // LISTED_EVERY
+    assert house.count("decisions") == before[0] + UPLOADS
+    assert house.count("cases") == before[1] + UPLOADS // LISTED_EVERY
     assert peak - resident < 400 << 20
     time.sleep(1.5)
-    module_house.whole()
+    house.whole()
