@@ -15,6 +15,9 @@ from tutela.lists import Lists
 
 WHO = {"actor": "anna", "reason": "a test"}
 
+pytestmark = pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+"""Exports read what the service's tests prove on both databases."""
+
 
 def written(lists: Lists, name: str, format: str) -> bytes:
     return b"".join(lists.export(name, format, **WHO))

@@ -16,6 +16,9 @@ from tutela.store.tables.lists import list_imports, signal_hashes, signals
 
 WHO = {"actor": "anna", "reason": "a test"}
 
+on_sqlite = pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+"""For what does not depend on how a database locks, counts or streams."""
+
 
 def csv(make, numbers, header: str = "upstream_id,md5,pdq,quality", extra: str = "") -> bytes:
     lines = [header]
@@ -70,6 +73,7 @@ def test_a_file_changes_withdraws_and_adds(lists: Lists, known, make):
     assert lists.get("known").root == lists.recomputed_root("known")
 
 
+@on_sqlite
 def test_a_dry_run_tells_the_same_and_changes_nothing(lists: Lists, known, make):
     take(lists, csv(make, range(3)))
     data = csv(make, [1, 2, 3, 3, 4]) + b"up-5,nonsense,,\n"
@@ -82,6 +86,7 @@ def test_a_dry_run_tells_the_same_and_changes_nothing(lists: Lists, known, make)
     assert tried.duplicates == done.duplicates == 1
 
 
+@on_sqlite
 def test_a_dry_run_needs_no_approval(open_lists, known, make):
     def refuse(_edit):
         raise NotPermitted("A second person has to agree.")
@@ -92,6 +97,7 @@ def test_a_dry_run_needs_no_approval(open_lists, known, make):
         take(strict, csv(make, [1]))
 
 
+@on_sqlite
 def test_refusals_name_line_and_reason_and_never_a_value(lists: Lists, known, make):
     secret = make.digests(1).md5.hex()
     data = (
@@ -137,6 +143,7 @@ def test_lines_of_one_id_make_one_signal_even_across_parts(lists: Lists, known, 
     assert (info.entries, info.root) == (6, lists.recomputed_root("known"))
 
 
+@on_sqlite
 def test_the_operators_withdrawal_survives_an_import(lists: Lists, known, make):
     take(lists, csv(make, range(3)))
     lists.withdraw("known", ["up-1"], **WHO)
@@ -237,6 +244,7 @@ def test_edits_go_on_while_an_import_runs(lists: Lists, known, make, monkeypatch
     assert all(lists.match(make.picture(n)) for n in range(100, 130))
 
 
+@on_sqlite
 def test_two_imports_into_one_list_do_not_mix(lists: Lists, known, make, monkeypatch):
     monkeypatch.setattr("tutela.lists.importing.PART", 10)
 
@@ -275,6 +283,7 @@ def test_a_mirrored_file_withdraws_what_it_no_longer_has(lists: Lists, known, ma
     assert lists.match(make.picture(0))
 
 
+@on_sqlite
 def test_a_damaged_file_is_never_mirrored(lists: Lists, known, make):
     take(lists, csv(make, range(6)))
     for data in (csv(make, [1]) + b"x,broken,,\n", b"upstream_id,md5\n"):
@@ -284,6 +293,7 @@ def test_a_damaged_file_is_never_mirrored(lists: Lists, known, make):
     assert all(lists.match(make.picture(n)) for n in range(6))
 
 
+@on_sqlite
 def test_the_flag_that_a_signal_may_be_passed_on_can_be_given(lists: Lists, known, make):
     take(lists, csv(make, [1]), options=ReadOptions(redistribute=True))
     assert lists.browse("known")[0].signal.redistribute
@@ -291,6 +301,7 @@ def test_the_flag_that_a_signal_may_be_passed_on_can_be_given(lists: Lists, know
     assert not lists.browse("known")[0].signal.redistribute
 
 
+@on_sqlite
 def test_purposes_never_mix_by_files_of_another_list(lists: Lists, known, make):
     lists.create("intimate", Purpose.NCII, mode=ListMode.BLOCK, **WHO)
     take(lists, csv(make, range(3)), name="intimate")
@@ -302,6 +313,7 @@ def test_purposes_never_mix_by_files_of_another_list(lists: Lists, known, make):
         take(lists, b'{"@odata.context":"x","value":[]}', name="intimate", format="vics")
 
 
+@on_sqlite
 def test_an_unknown_state_of_the_world_is_told_before_anything_is_written(
     lists: Lists, known, make
 ):
@@ -314,6 +326,7 @@ def test_an_unknown_state_of_the_world_is_told_before_anything_is_written(
     assert take(lists, csv(make, [1])).added == 1, "no import is left hanging"
 
 
+@on_sqlite
 def test_expired_signals_are_taken_in_and_do_not_match(lists: Lists, known, make):
     header = "upstream_id,md5,pdq,quality,expires_at"
     take(lists, csv(make, [1], header, ",2020-01-01T00:00:00Z"))

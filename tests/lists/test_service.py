@@ -28,6 +28,9 @@ from tutela.store.tables.lists import signal_hashes, signals
 
 WHO = {"actor": "anna", "reason": "a test"}
 
+on_sqlite = pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+"""For what does not depend on how a database locks, counts or streams."""
+
 
 def test_a_signal_matches_at_once_and_no_more_after_its_withdrawal(lists: Lists, known, make):
     lists.add("known", [make.signal(1)], **WHO)
@@ -117,6 +120,7 @@ def test_replaced_hashes_match_no_more(lists: Lists, known, make):
     assert lists.match(make.picture(2))
 
 
+@on_sqlite
 def test_adding_the_same_again_changes_nothing(lists: Lists, known, make):
     assert lists.add("known", [make.signal(1)], **WHO).number == 2
     assert lists.add("known", [make.signal(1)], **WHO) is None
@@ -141,6 +145,7 @@ def test_every_edit_is_a_version_whose_root_is_that_of_the_content(lists: Lists,
     assert {(each.actor, each.reason) for each in found} == {("anna", "a test")}
 
 
+@on_sqlite
 def test_what_a_list_may_do_is_a_recorded_choice(lists: Lists, known, make):
     lists.add("known", [make.signal(1)], **WHO)
     lists.set_mode("known", ListMode.HOLD, actor="ben", reason="too many disputes")
@@ -156,6 +161,7 @@ def test_what_a_list_may_do_is_a_recorded_choice(lists: Lists, known, make):
     assert lists.versions("known")[0].kind == "mode"
 
 
+@on_sqlite
 def test_an_edit_without_actor_or_reason_is_refused(lists: Lists, known, make):
     with pytest.raises(InvalidInput, match="needs the name"):
         lists.add("known", [make.signal(1)], actor=" ", reason="x")
@@ -164,6 +170,7 @@ def test_an_edit_without_actor_or_reason_is_refused(lists: Lists, known, make):
     assert lists.get("known").version == 1
 
 
+@on_sqlite
 def test_one_hook_can_refuse_every_kind_of_edit(open_lists, known, make):
     seen = []
 
@@ -229,6 +236,7 @@ def test_a_deleted_lists_signals_and_hashes_are_gone_and_its_record_stays(
     assert again.entries == 0
 
 
+@on_sqlite
 def test_names_are_taken_once_and_purposes_never_change(lists: Lists, known):
     with pytest.raises(Conflict, match="already"):
         lists.create("known", Purpose.NCII, mode=ListMode.BLOCK, **WHO)
@@ -259,6 +267,7 @@ def test_a_signal_is_found_by_its_hash_its_id_and_its_ref(lists: Lists, known, m
             lists.signal(wrong)
 
 
+@on_sqlite
 def test_a_signal_that_is_not_there_is_named_by_its_place(lists: Lists, known, make):
     lists.add("known", [make.signal(1)], **WHO)
     with pytest.raises(NotFound, match="Number 2 "):
@@ -266,6 +275,7 @@ def test_a_signal_that_is_not_there_is_named_by_its_place(lists: Lists, known, m
     assert lists.match(make.picture(1)), "nothing was changed"
 
 
+@on_sqlite
 def test_unusable_signals_are_refused_by_their_place(lists: Lists, known, make):
     for wrong in (
         make.signal(2, upstream_id=""),
@@ -303,6 +313,7 @@ def test_a_rebuilt_snapshot_answers_the_same(lists: Lists, known, make):
     assert all(before[:3])
 
 
+@on_sqlite
 def test_a_file_is_listed_by_everything_it_hashes_to(lists: Lists, known, make):
     lists.add_media("known", make.picture(1), classification="own", note="reported", **WHO)
     kinds = {part.type for part in lists.browse("known")[0].signal.hashes}
@@ -387,8 +398,8 @@ def test_any_order_of_edits_agrees_with_a_plain_model(sqlite_lists: Lists, make)
     ListMachine.service, ListMachine.make = sqlite_lists, make
     case = ListMachine.TestCase
     case.settings = settings(
-        max_examples=6,
-        stateful_step_count=12,
+        max_examples=4,
+        stateful_step_count=10,
         deadline=None,
         suppress_health_check=list(HealthCheck),
     )
