@@ -91,7 +91,7 @@ class HashingSettings(_Section):
 
     mode: Literal["luma", "identical"] = Field(
         "luma",
-        description="luma decodes JPEG to its Y plane (fast); identical gives the reference's bits.",
+        description="luma decodes JPEG to its Y plane (fast); identical gives the reference's bits",
     )
     views: bool = Field(True, description="Hash the views that undo common evasions.")
     video: Literal["every", "second", "keyframes", "off"] = Field(
