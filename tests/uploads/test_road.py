@@ -290,3 +290,41 @@ def test_the_road_is_the_same_over_postgresql_and_s3(deployment: Settings) -> No
         house.tutela.sequencer.run_once()
     finally:
         house.tutela.close()
+
+
+def test_where_the_second_look_fails_the_first_stands(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A match near the edge stays a match where it can't be measured again."""
+
+    def away(_: object) -> None:
+        raise StoreUnavailable("away")
+
+    monkeypatch.setattr(house.tutela.lists, "values", away)
+    decision = house.upload(picture(1, side=300, quality=40))
+    near = next(f for f in decision.findings if f.kind is FindingKind.NEAR)
+    assert decision.outcome is Outcome.HOLD
+    assert near.distance_identical is None
+
+
+def test_a_batch_of_hashes_raced_by_itself_is_decided_once(house: House) -> None:
+    """The same batch twice at the same time: one set of decisions, one case."""
+    from tutela.lists.matching import HashQuery
+
+    with Source.from_bytes(LISTED) as source:
+        sha256 = house.run(house.decoder.hash(source)).digests.sha256
+    queries = [HashQuery(sha256=sha256), HashQuery(md5=bytes(16)), HashQuery(md5=bytes([1] * 16))]
+
+    async def both() -> list[list[str]]:
+        async def send() -> list[str]:
+            items_sent = [(Item(kind=ItemKind.HASHES), query) for query in queries]
+            decided = await house.tutela.road.hashes(items_sent, asker("batch"))
+            return [decision.id for decision in decided]
+
+        return await asyncio.gather(send(), send())
+
+    first, second = house.run(both())
+    assert first == second
+    assert first[1] == first[2] != first[0]
+    assert counts(house)["cases"] == 1
+    assert counts(house)["evidence"] == 1
