@@ -158,7 +158,7 @@ def recorded(sqlite_database: Database) -> str:
     ledger = Ledger(sqlite_database, sqlite_database.settings)
     with sqlite_database.begin() as conn:
         conn.execute(insert(items), item | {"surface": "post", "recipients_age_band": "unknown"})
-        row["ledger_entry"] = ledger.append_decision(conn, row).id
+        row["ledger_entry"] = ledger.append_decisions(conn, [row])[0].id
         conn.execute(insert(decisions), row)
     return decision_id
 

@@ -48,7 +48,7 @@ def decision(sqlite_database: Database) -> str:
                 "recipients_age_band": "unknown",
             },
         )
-        row["ledger_entry"] = Ledger(sqlite_database, settings).append_decision(conn, row).id
+        row["ledger_entry"] = Ledger(sqlite_database, settings).append_decisions(conn, [row])[0].id
         conn.execute(insert(decisions), row)
     Sequencer(sqlite_database, settings).run_once()
     return decision_id

@@ -95,6 +95,77 @@ def test_a_failing_write_fails_alone(database, writer, rows):
     assert ids(database) == {a for a in answers if isinstance(a, str)}
 
 
+def test_loads_for_the_same_function_are_written_in_one_call(database, writer, rows):
+    gate = Gate()
+    calls = []
+
+    def write(connection, names):
+        calls.append(list(names))
+        for name in names:
+            rows.write(connection, id=name)
+
+    async def story():
+        first = asyncio.create_task(writer.submit(gate))
+        await asyncio.to_thread(gate.entered.wait)
+        crowd = [asyncio.create_task(writer.gather(write, [f"a{n}", f"b{n}"])) for n in range(3)]
+        other = asyncio.create_task(writer.submit(rows.write))
+        await asyncio.sleep(0.02)
+        gate.opened.set()
+        await asyncio.gather(first, *crowd)
+        return await other
+
+    other = run(story())
+    assert calls == [["a0", "b0", "a1", "b1", "a2", "b2"]]
+    assert ids(database) == {"a0", "b0", "a1", "b1", "a2", "b2", other}
+
+
+def test_a_load_that_fails_falls_as_a_whole_and_alone(database, writer, rows):
+    gate = Gate()
+
+    def write(connection, names):
+        for name in names:
+            rows.write(connection, id=name)
+            if name == "bad":
+                raise NotFound("gone")
+
+    async def story():
+        first = asyncio.create_task(writer.submit(gate))
+        await asyncio.to_thread(gate.entered.wait)
+        loads = [["a"], ["undone", "bad"], ["b", "c"], ["a"]]
+        crowd = [asyncio.create_task(writer.gather(write, load)) for load in loads]
+        await asyncio.sleep(0.02)
+        gate.opened.set()
+        await first
+        return await asyncio.gather(*crowd, return_exceptions=True)
+
+    answers = run(story())
+    assert [type(answer) for answer in answers] == [type(None), NotFound, type(None), Conflict]
+    assert ids(database) == {"a", "b", "c"}
+
+
+def test_after_a_shared_commit_the_next_one_waits_a_moment_for_company(
+    database, writer, rows, monkeypatch
+):
+    waited = []
+    monkeypatch.setattr(writer_module.time, "sleep", waited.append)
+    gate = Gate()
+
+    async def story():
+        first = asyncio.create_task(writer.submit(gate))
+        await asyncio.to_thread(gate.entered.wait)
+        crowd = [asyncio.create_task(writer.submit(rows.write)) for _ in range(3)]
+        await asyncio.sleep(0.02)
+        gate.opened.set()
+        await asyncio.gather(first, *crowd)
+        assert waited == []  # nobody was alone before
+        await writer.submit(rows.write)
+        assert waited == [writer_module.COMMIT_DELAY]
+        await writer.submit(rows.write)  # alone again: no waiting any more
+        assert len(waited) == 1
+
+    run(story())
+
+
 def test_a_lone_failing_write_is_undone(database, writer, rows):
     def broken(connection):
         rows.write(connection)

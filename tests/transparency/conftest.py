@@ -49,7 +49,7 @@ class Log:
         item_id, row = decision_row(**values)
         with self.database.begin() as conn:
             conn.execute(insert(items), item_row(item_id))
-            row["ledger_entry"] = self.ledger.append_decision(conn, row).id
+            row["ledger_entry"] = self.ledger.append_decisions(conn, [row])[0].id
             conn.execute(insert(decisions), row)
         return str(row["id"])
 

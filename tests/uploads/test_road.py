@@ -120,7 +120,7 @@ def test_where_one_part_cannot_be_written_none_is(
         raise StoreUnavailable("told to")
 
     where = {
-        "ledger": (house.tutela.ledger, "append_decision"),
+        "ledger": (house.tutela.ledger, "append_decisions"),
         "outbox": (house.tutela.outbox, "enqueue"),
         "custody": (house.tutela.vault, "record"),
     }
@@ -227,7 +227,7 @@ def test_a_conflict_that_is_no_repetition_is_raised(
     async def conflict(*_: object) -> None:
         raise Conflict("told to")
 
-    monkeypatch.setattr(house.tutela.writer, "submit", conflict)
+    monkeypatch.setattr(house.tutela.writer, "gather", conflict)
     with pytest.raises(Conflict):
         house.upload(picture(73), asker("b"))
 

@@ -57,6 +57,48 @@ def test_a_batch_is_answered_in_its_order(admin: httpx.Client) -> None:
     assert len({one["decision_id"] for one in said}) == 3
 
 
+def test_an_item_gets_the_same_outcome_alone_as_in_a_batch(admin: httpx.Client) -> None:
+    """A few hashes are looked up on the spot, many in a thread: nobody may tell from answers."""
+    near, quality = pdq_of(picture(1, quality=40))
+    items = [
+        {"md5": hashlib.md5(LISTED).hexdigest()},
+        {"sha1": "00" * 20},
+        {"pdq": near, "quality": quality},
+        {"pdq": near, "quality": 10},
+        {"sha256": hashlib.sha256(LISTED).hexdigest()},
+        {"pdq": "0f" * 32},
+    ]
+    together = admin.post("/v1/hashes", json={"items": items}).json()["items"]
+    alone = [admin.post("/v1/hashes", json=item).json() for item in items]
+    outcomes = [one["outcome"] for one in alone]
+    assert outcomes == [one["outcome"] for one in together]
+    assert outcomes == ["block", "allow", "block", "allow", "block", "allow"]
+
+
+def test_one_hash_is_not_answered_without_an_index(
+    server: Server, admin: httpx.Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server.tutela.lists.index, "_force", None)
+    assert admin.post("/v1/hashes", json={"md5": "00" * 16}).status_code == 503
+
+
+@pytest.mark.parametrize("path", ["/v1/hashes", "/v1/uploads"])
+def test_a_hot_route_fails_as_every_other_route_does(
+    server: Server, admin: httpx.Client, monkeypatch: pytest.MonkeyPatch, path: str
+) -> None:
+    async def broken(*_: object, **__: object) -> None:
+        raise ZeroDivisionError("secret")
+
+    monkeypatch.setattr(server.tutela.road, "upload", broken)
+    monkeypatch.setattr(server.tutela.road, "hashes", broken)
+    answer = admin.post(path, json={"md5": "00" * 16})
+    assert answer.status_code == 500
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert answer.headers["x-content-type-options"] == "nosniff"
+    assert "secret" not in answer.text
+    assert admin.get(path).status_code == 405
+
+
 def test_what_a_batch_finds_nothing_on_is_recorded_together(
     server: Server, admin: httpx.Client
 ) -> None:

@@ -29,7 +29,7 @@ from .editing import Editor, Hooks
 from .exporting import Export, open_export
 from .formats import ReadOptions
 from .importing import Importer, Progress
-from .index import Index
+from .index import Hit, Index
 from .matching import (
     HashQuery,
     Probes,
@@ -386,13 +386,23 @@ class Lists:
         """The same for hashes that a platform computed; one answer for each, in their order."""
         return self._matched([probes_of_hashes(query, self.settings) for query in hashes])
 
-    def _matched(self, asked: Sequence[Probes]) -> list[tuple[Finding, ...]]:
+    def none_match(self, hashes: Sequence[HashQuery]) -> bool:
+        """Whether the lists know none of these. Quick for a few: only the index is asked, which
+        lies in memory. Raises as ``match``."""
+        near, exact = self._hits([probes_of_hashes(query, self.settings) for query in hashes])
+        return not any(near) and not any(exact)
+
+    def _hits(self, asked: Sequence[Probes]) -> tuple[list[list[Hit]], list[list[int]]]:
         near = self.index.near(
             [(probe.bits, probe.radius) for probes in asked for probe in probes.near]
         )
         exact = [
             self.index.exact(probe.type, probe.value) for probes in asked for probe in probes.exact
         ]
+        return near, exact
+
+    def _matched(self, asked: Sequence[Probes]) -> list[tuple[Finding, ...]]:
+        near, exact = self._hits(asked)
         if not any(near) and not any(exact):
             return [() for _ in asked]
         refs = {hit.ref for hits in near for hit in hits}

@@ -1,7 +1,10 @@
 """One thread that writes: many small writes share one transaction and one flush to disk.
 
 While a transaction commits, the next writes queue; the thread then takes all of them at once. So
-a lone write waits for nothing, and a crowd pays for one flush together (group commit).
+a lone write waits for nothing, and a crowd pays for one flush together (group commit). Where the
+last transaction was shared, more writes are likely on their way, and the thread waits a moment
+for them (PostgreSQL's ``commit_delay`` and ``commit_siblings``); what the same function writes for
+several is handed to it in one call, so that it can insert their rows together.
 """
 
 from __future__ import annotations
@@ -9,8 +12,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import threading
+import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from typing import Any, TypeVar
 
@@ -22,6 +26,7 @@ from tutela.store.engine import Database
 from tutela.store.faults import from_sqlalchemy
 
 T = TypeVar("T")
+P = TypeVar("P")
 
 MOST_AT_ONCE = 256
 """Writes that share one transaction at most; bounds how long readers of PostgreSQL locks wait."""
@@ -29,6 +34,11 @@ MOST_AT_ONCE = 256
 MOST_WAITING = 20_000
 """Writes that may wait; one more is refused with ``StoreUnavailable`` (back-pressure)."""
 
+
+COMMIT_DELAY = 0.002
+"""Seconds for which a shared transaction waits for further writes before it begins."""
+COMMIT_SIBLINGS = 3
+"""Writes in the last transaction from which on the next one waits."""
 
 _STANDS = "the write stands"
 
@@ -49,6 +59,7 @@ class _Write:
         "done",
         "failed",
         "future",
+        "load",
         "loop",
         "settled",
         "value",
@@ -58,11 +69,13 @@ class _Write:
 
     def __init__(
         self,
-        work: Callable[[Connection], Any],
+        work: Callable[..., Any],
         future: Future[Any] | asyncio.Future[Any],
         loop: asyncio.AbstractEventLoop | None,
+        load: Sequence[Any] | None = None,
     ) -> None:
         self.work = work
+        self.load = load
         self.future = future
         self.loop = loop
         self.value: Any = None
@@ -71,6 +84,10 @@ class _Write:
         self.done = False
         self.failed = False
         self.settled: asyncio.Future[None] | None = None
+
+    def run(self, connection: Connection) -> Any:
+        """Do this write alone."""
+        return self.work(connection) if self.load is None else self.work(connection, self.load)
 
 
 class Writer:
@@ -102,9 +119,20 @@ class Writer:
         the caller is cancelled, its write is left out if it has not begun; else the cancellation
         waits until the write is settled, and ``write_stands`` says of it how that went.
         """
+        return await self._queued(work, None)  # type: ignore[no-any-return]
+
+    async def gather(
+        self, work: Callable[[Connection, Sequence[P]], None], load: Sequence[P]
+    ) -> None:
+        """As ``submit``, for a function that writes values: it gets the ``load`` of all who wait
+        for it in one call. Where that fails, each load is written by itself; each stands or
+        falls as a whole."""
+        await self._queued(work, load)
+
+    async def _queued(self, work: Callable[..., Any], load: Sequence[Any] | None) -> Any:
         loop = asyncio.get_running_loop()
-        future: asyncio.Future[T] = loop.create_future()
-        write = _Write(work, future, loop)
+        future: asyncio.Future[Any] = loop.create_future()
+        write = _Write(work, future, loop, load)
         self._put(write)
         try:
             return await future
@@ -155,20 +183,26 @@ class Writer:
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name="tutela-writer", daemon=True)
                 self._thread.start()
-            self._wake.notify()
+            if len(self._queue) == 1:
+                self._wake.notify()
 
     def _run(self) -> None:
+        shared = 0
         while True:
             with self._wake:
                 while not self._queue and not self._closed:
                     self._wake.wait()
                 if not self._queue:
                     return
+            if shared >= COMMIT_SIBLINGS:
+                time.sleep(COMMIT_DELAY)
+            with self._wake:
                 count = min(len(self._queue), self._most)
                 batch = [self._queue.popleft() for _ in range(count)]
                 batch = [write for write in batch if not write.withdrawn]
                 for write in batch:
                     write.claimed = True
+            shared = len(batch)
             self._commit(batch)
 
     def _commit(self, batch: list[_Write]) -> None:
@@ -176,8 +210,7 @@ class Writer:
             return
         try:
             with self.database.begin() as connection:
-                for write in batch:
-                    write.value = write.work(connection)
+                _run_all(connection, batch)
         except Exception as error:
             if len(batch) == 1:
                 _answer([(batch[0], None, error)])
@@ -194,7 +227,7 @@ class Writer:
         try:
             with self.database.begin() as connection:
                 for write in batch:
-                    answers.append((write, *_attempt(connection, write.work)))
+                    answers.append((write, *_attempt(connection, write)))
         except Exception as error:  # the transaction as a whole: full, away, locked
             _answer([(write, None, error) for write in batch])
             return
@@ -203,12 +236,23 @@ class Writer:
         _answer(answers)
 
 
-def _attempt(
-    connection: Connection, work: Callable[[Connection], Any]
-) -> tuple[Any, Exception | None]:
+def _run_all(connection: Connection, batch: Sequence[_Write]) -> None:
+    """Do all writes; loads for the same function go to it together, at the first one's turn."""
+    loads: dict[Callable[..., Any], list[Any]] = {}
+    for write in batch:
+        if write.load is not None:
+            loads.setdefault(write.work, []).extend(write.load)
+    for write in batch:
+        if write.load is None:
+            write.value = write.work(connection)
+        elif write.work in loads:
+            write.work(connection, loads.pop(write.work))
+
+
+def _attempt(connection: Connection, write: _Write) -> tuple[Any, Exception | None]:
     savepoint = connection.begin_nested()
     try:
-        value = work(connection)
+        value = write.run(connection)
         savepoint.commit()
     except SQLAlchemyError as error:
         ours: TutelaError = from_sqlalchemy(error)

@@ -78,22 +78,29 @@ class Ledger:
 
         ``record`` is plain data without content or personal data beyond what the database keeps
         anyway; it stays in the database until ``erase``. ``kind`` is at most 32 characters;
-        decisions have ``append_decision``. Raises ``InvalidInput`` for a record that has no
+        decisions have ``append_decisions``. Raises ``InvalidInput`` for a record that has no
         canonical form, and what the database raises.
         """
         if kind == DECISION:
-            raise InvalidInput("A decision is appended by its row.", next_step="append_decision()")
+            raise InvalidInput("A decision is appended by its row.", next_step="append_decisions()")
         text = canonical(dict(record))
-        return self._write(conn, kind, text, subject, text.decode())
+        entry, row = _entry(kind, text, subject, text.decode())
+        conn.execute(_INSERT, row)
+        return entry
 
-    def append_decision(self, conn: Connection, row: Mapping[str, Any]) -> LedgerEntry:
-        """Commits to a row of ``decisions``, given as it is inserted, in the same transaction.
+    def append_decisions(
+        self, conn: Connection, rows: Sequence[Mapping[str, Any]]
+    ) -> list[LedgerEntry]:
+        """Commits to rows of ``decisions``, given as they are inserted, in the same transaction.
 
         The record is not stored a second time: it is made again from the row, so any later change
-        of the row (``records.UNBOUND`` apart) shows. ``ledger_entry`` may be set from the answer.
-        Raises as ``append``.
+        of a row (``records.UNBOUND`` apart) shows. ``ledger_entry`` may be set from the answers,
+        which come in the order of the rows. Raises as ``append``.
         """
-        return self._write(conn, DECISION, decision_record(row), str(row["id"]), None)
+        made = [_entry(DECISION, decision_record(row), str(row["id"]), None) for row in rows]
+        if made:
+            conn.execute(_INSERT, [row for _, row in made])
+        return [entry for entry, _ in made]
 
     def erase(self, conn: Connection, subjects: Sequence[str], reason: str) -> int:
         """Forgets what the entries about ``subjects`` say, and logs that it did; how many entries.
@@ -149,30 +156,29 @@ class Ledger:
             entry_id=entry_id, opening=opening, tlog="\n".join(lines) + "\n\n" + state.checkpoint
         )
 
-    def _write(
-        self, conn: Connection, kind: str, record: bytes, subject: str | None, kept: str | None
-    ) -> LedgerEntry:
-        salt = os.urandom(SALT_BYTES)
-        entry = LedgerEntry(
-            id=new_id("led"),
-            kind=kind,
-            at=utc_now(),
-            commitment=commitment(kind, record, salt),
-            subject=subject,
-        )
-        conn.execute(
-            _INSERT,
-            {
-                "id": entry.id,
-                "at": entry.at,
-                "kind": kind,
-                "subject": subject,
-                "commitment": entry.commitment,
-                "salt": salt,
-                "record": kept,
-            },
-        )
-        return entry
+
+def _entry(
+    kind: str, record: bytes, subject: str | None, kept: str | None
+) -> tuple[LedgerEntry, dict[str, Any]]:
+    """A fresh entry under a salt of its own, and its row."""
+    salt = os.urandom(SALT_BYTES)
+    entry = LedgerEntry(
+        id=new_id("led"),
+        kind=kind,
+        at=utc_now(),
+        commitment=commitment(kind, record, salt),
+        subject=subject,
+    )
+    row = {
+        "id": entry.id,
+        "at": entry.at,
+        "kind": kind,
+        "subject": subject,
+        "commitment": entry.commitment,
+        "salt": salt,
+        "record": kept,
+    }
+    return entry, row
 
 
 def _record_of(conn: Connection, row: Any) -> bytes | None:

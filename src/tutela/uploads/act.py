@@ -35,6 +35,9 @@ from .spool import Spool
 
 OUTBOX_KIND = "decision.made"
 
+_INSERT_ITEMS = insert(items)
+_INSERT_DECISIONS = insert(decisions)
+
 
 class Act:
     """Applies rulings. One for a process."""
@@ -67,7 +70,7 @@ class Act:
         started = time.perf_counter()
         plan = await self._prepare(plan, source)
         try:
-            await self._writer.submit(lambda connection: self.write(connection, [plan]))
+            await self._writer.gather(self.write, [plan])
         except BaseException as error:
             await asyncio.shield(self._undo(plan, error))
             if isinstance(error, Conflict):
@@ -87,7 +90,7 @@ class Act:
                     continue
                 with Source.from_bytes(check_record(plan)) as source:
                     ready.append(await self._prepare(plan, source))
-            await self._writer.submit(lambda connection: self.write(connection, ready))
+            await self._writer.gather(self.write, ready)
         except BaseException as error:
             for plan in ready:
                 await asyncio.shield(self._undo(plan, error))
@@ -173,10 +176,11 @@ class Act:
                 await asyncio.to_thread(self._vault.discard, draft.sealed, self._database)
 
     def write(self, connection: Connection, plans: Sequence[Plan]) -> None:
-        """The one transaction. Called inside it; commits nothing itself."""
+        """Write plans, of one request or of many. Called inside the one transaction; commits
+        nothing itself."""
         fresh = [item_row(plan, self._expires(plan)) for plan in plans if plan.follows is None]
         if fresh:
-            connection.execute(insert(items), fresh)
+            connection.execute(_INSERT_ITEMS, fresh)
         for plan in plans:
             if plan.follows is not None:
                 connection.execute(
@@ -184,13 +188,11 @@ class Act:
                     .where(items.c.id == plan.item.id)
                     .values(**seen(plan, self._expires(plan)))
                 )
-        rows = []
-        for plan in plans:
             self._write_cases(connection, plan)
-            row = decision_row(plan, self._expires(plan))
-            row["ledger_entry"] = self._ledger.append_decision(connection, row).id
-            rows.append(row)
-        connection.execute(insert(decisions), rows)
+        rows = [decision_row(plan, self._expires(plan)) for plan in plans]
+        for row, entry in zip(rows, self._ledger.append_decisions(connection, rows), strict=True):
+            row["ledger_entry"] = entry.id
+        connection.execute(_INSERT_DECISIONS, rows)
         for plan in plans:
             self._write_rest(connection, plan)
 

@@ -69,16 +69,16 @@ async def body_parts(scope: Scope, receive: Receive, limits: BodyLimits) -> Asyn
                 if message["type"] == "http.disconnect":
                     raise ClientGone("The client hung up before the body was whole.")
                 part = message.get("body", b"")
-                now = loop.time()
+                more = message.get("more_body", False)
                 if part:
                     seen += len(part)
                     if seen > limits.max_bytes:
                         raise too_large(limits)
-                    clock.reschedule(_deadline(started, now, seen, limits))
+                    clock.reschedule(None)  # what we do with it is not the client's time
                     yield part
-                    now = loop.time()
-                    clock.reschedule(_deadline(started, now, seen, limits))
-                if not message.get("more_body", False):
+                    if more:
+                        clock.reschedule(_deadline(started, loop.time(), seen, limits))
+                if not more:
                     return
     except TimeoutError:
         raise RequestTimeout(

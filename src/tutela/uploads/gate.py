@@ -35,6 +35,10 @@ CRASHES = frozenset({FaultKind.CRASHED, FaultKind.TIMED_OUT})
 """Faults that a file can bring about by itself; after some tries they are held against it."""
 
 
+FEW = 4
+"""Hashes that are looked up on the spot: a thread would cost more than that takes."""
+
+
 class Decoder(Protocol):
     """What the gate needs of ``hashing.decoder.DecoderPool``."""
 
@@ -52,6 +56,10 @@ class Lists(Protocol):
 
     def values(self, refs: Sequence[int]) -> Mapping[int, bytes]:
         """The listed hash behind each ref."""
+        ...
+
+    def none_match(self, hashes: Sequence[HashQuery]) -> bool:
+        """Whether the lists know none of some hashes."""
         ...
 
     def match_hashes(self, hashes: Sequence[HashQuery]) -> list[tuple[Finding, ...]]:
@@ -111,7 +119,10 @@ class UploadGate:
         """Everything that lists know of hashes; one answer for each query, in order."""
         started = time.perf_counter()
         try:
-            found = await asyncio.to_thread(self._lists.match_hashes, queries)
+            if len(queries) <= FEW and self._lists.none_match(queries):
+                found: list[tuple[Finding, ...]] = [() for _ in queries]
+            else:
+                found = await asyncio.to_thread(self._lists.match_hashes, queries)
         except (Unavailable, SnapshotDamaged):
             found = [(_lists_away(),) for _ in queries]
         spent = {"examine": _ms(started, time.perf_counter()) / max(1, len(queries))}

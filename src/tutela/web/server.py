@@ -26,7 +26,7 @@ from tutela.duties import Duties, Duty
 from tutela.errors import InvalidSetting, TutelaError
 from tutela.settings import ServerSettings
 
-from .api import decisions, lists, status
+from .api import decisions, hashes, lists, status, uploads
 from .api.hashes import HashesEndpoint
 from .api.uploads import UploadEndpoint
 from .openapi import describe
@@ -73,13 +73,14 @@ def create_app(tutela: Tutela, *, manage: bool = True) -> ASGIApp:
         },
     )
     app.state.web = web
-    app.router.routes.insert(0, Route("/v1/uploads", UploadEndpoint(web), methods=["POST"]))
-    app.router.routes.insert(1, Route("/v1/hashes", HashesEndpoint(web), methods=["POST"]))
+    hot: dict[str, ASGIApp] = {uploads.PATH: UploadEndpoint(web), hashes.PATH: HashesEndpoint(web)}
+    for path, endpoint in hot.items():
+        app.router.routes.insert(0, Route(path, endpoint, methods=["POST"]))
     for router in (status.router, lists.router, decisions.router):
         app.include_router(router)
     app.openapi = lambda: describe(app)  # type: ignore[method-assign]  # FastAPI's documented way
     web.metrics.watch(lambda: status.gauges(web))
-    return Shell(app, metrics=web.metrics)
+    return Shell(app, metrics=web.metrics, hot=hot)
 
 
 async def _on_invalid(request: Request, error: Exception) -> Response:
