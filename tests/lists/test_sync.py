@@ -63,6 +63,20 @@ def test_a_missing_snapshot_makes_lookups_fail_until_a_refresh_builds_it(sqlite_
     assert lists.protection(fresh=True).protecting
 
 
+def test_an_index_closed_and_taken_up_again_knows_what_came_since_its_snapshot(
+    open_lists, known, make
+):
+    here = open_lists()
+    here.add("known", [make.signal(1)], **WHO)
+    here.rebuild_snapshot()
+    here.add("known", [make.signal(2)], **WHO)
+    here.refresh()
+    here.index.close()
+    here.refresh()
+    assert here.match(make.picture(1))
+    assert here.match(make.picture(2))
+
+
 def test_upkeep_rebuilds_when_enough_changed(sqlite_lists, make):
     lists = sqlite_lists
     lists._sync._settings = lists.settings.model_copy(update={"rebuild_after_changes": 8})

@@ -19,6 +19,11 @@ if TYPE_CHECKING:
     from tutela.demo.story import Told
 
 COLOURS = {"allow": "green", "hold": "yellow", "block": "red"}
+OWN_RULE = (
+    "What is found only through a view (mirrored, turned, framed) Tutela holds for a person by "
+    "default. This forum added one rule of its own: what is very close to its own list is blocked."
+)
+KEY_WORDS = "this key is the demo's and may do everything, a platform's own needs uploads:write"
 
 
 def register(app: typer.Typer) -> None:
@@ -77,11 +82,16 @@ def _play(player: Player, console: Console, once: bool, open_page: bool) -> bool
     known = player.make_list()
     full = player.protecting()
     console.print("A blocking list with one landscape and one file: [green]protecting[/green].")
+    console.print(OWN_RULE, soft_wrap=True)
     chapters = player.chapters(lambda told: _tell(console, told))
     told = [one for _, chapter in chapters for one in chapter]
     sealed = player.sealed()
     total = sum(int(one["bytes"]) for one in sealed)
-    console.print(f"\n{len(sealed)} originals lie sealed ({total} bytes): {sealed[0]['begins']}")
+    console.print(
+        f"\n{len(sealed)} originals lie sealed, {total} bytes in all; each is encrypted with age "
+        f"and begins: {sealed[0]['begins']}",
+        soft_wrap=True,
+    )
     console.print("\n[bold]Proof[/bold]")
     proofs = player.proofs()
     for proof in proofs:
@@ -102,7 +112,9 @@ def _play(player: Player, console: Console, once: bool, open_page: bool) -> bool
     page = PageServer(application(render(story), pictures), player.port + 1 if player.port else 0)
     page.start()
     console.print(f"\nWhat it did, with pictures: [bold]{page.url}[/bold]")
-    console.print(f"The server's status page:   [bold]{server.url}/[/bold]\n\n{_example(player)}")
+    console.print(f"The server's status page:   [bold]{server.url}/[/bold]")
+    console.print(f"\nTry it; {KEY_WORDS}:\n")
+    console.print(_example(player), markup=False, soft_wrap=True)
     console.print("\nCtrl-C ends it.")
     if open_page:
         with contextlib.suppress(webbrowser.Error):
@@ -184,4 +196,6 @@ def _story(
         "opaque": opaque,
         "server": f"{player.server.url}/",
         "example": _example(player),
+        "key_words": KEY_WORDS,
+        "own_rule": OWN_RULE,
     }

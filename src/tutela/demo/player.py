@@ -236,7 +236,7 @@ class Player:
         proofs.append(
             Proof(
                 title="tutela verify:",
-                said=_last_line(verified.stdout + verified.stderr),
+                said=_first_line(verified.stdout + verified.stderr),
                 ok=verified.returncode == 0,
             )
         )
@@ -266,6 +266,10 @@ class Player:
             said=_last_line(done.stdout) or _last_line(done.stderr),
             ok=done.returncode == 1,
         )
+
+
+def _first_line(text: str) -> str:
+    return next((line.strip() for line in text.splitlines() if line.strip()), "said nothing")
 
 
 def _last_line(text: str) -> str:

@@ -59,6 +59,7 @@ class IndexSync:
         self._settings = settings
         self._lock = threading.Lock()
         self._place = 0
+        self._seq = 0
         self._damaged = False
         self._up_to_date_at: float | None = None
 
@@ -100,6 +101,8 @@ class IndexSync:
 
     def _apply(self, limit: int) -> int:
         started = time.monotonic()
+        if self._index.seq < self._seq:  # an older snapshot is in force: what came since is not
+            self._place = 0
         self._place = max(self._place, self._index.seq)
         applied = 0
         with self._database.read() as connection:
@@ -112,10 +115,12 @@ class IndexSync:
                 with closing(_changes_of(connection, change, self._index.seq)) as parts:
                     for part in parts:
                         self._index.apply(part)
+                        self._seq = self._index.seq
                         applied += len(part)
                         if applied >= limit:
                             return applied
                 self._place = change.seq
+        self._seq = self._index.seq
         self._up_to_date_at = started
         return applied
 

@@ -24,9 +24,12 @@ WINDOW_MINUTES = 60
 MAX_SIGNALS = 16
 """Signals counted for one item and rule; an item that matches more is judged by these."""
 
-_PULLED = Counter(
-    "tutela_policy_brakes_total", "Brakes pulled: a rule or one signal blocked too often.", ["rule"]
+PULLED = Counter(
+    "tutela_policy_brakes",
+    "Brakes pulled: a rule or one signal blocked too often.",
+    registry=None,
 )
+"""For ``/metrics``; which rule or signal it was stands in the log alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +79,7 @@ class BrakeCounters(Protocol):
 
 def sound(alarm: Alarm) -> None:
     """Logs the alarm and counts it in the metrics. Which signal it was is in the log by its id."""
-    _PULLED.labels(rule=alarm.rule).inc()
+    PULLED.inc()
     structlog.get_logger("tutela.policy").error(
         "brake_pulled",
         rule=alarm.rule,

@@ -9,6 +9,8 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from tutela.policy.brakes import PULLED
+
 if TYPE_CHECKING:
     from tutela.core import Decision
 
@@ -46,6 +48,8 @@ class Metrics:
         self.in_flight = Gauge(
             "tutela_uploads_in_flight", "Uploads held at this moment.", registry=self.registry
         )
+
+        self.registry.register(PULLED)
 
     def decided(self, decision: Decision, entrance: str, size: int = 0) -> None:
         """Count one decision and the time of its steps."""
