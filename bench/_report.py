@@ -14,12 +14,6 @@ QUICK = os.environ.get("QUICK", "") not in {"", "0"}
 """Smaller sizes and no bars, for a look within minutes."""
 
 
-def single_threaded() -> None:
-    """Keeps every library to one thread; call before importing NumPy, Numba or faiss."""
-    for name in ("OMP", "OPENBLAS", "MKL", "NUMBA"):
-        os.environ[f"{name}_NUM_THREADS"] = "1"
-
-
 def cpu_seconds(work: Callable[[], object], *, rounds: int = 5) -> float:
     """CPU seconds of this process for one call: the least of some rounds.
 

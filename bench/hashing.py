@@ -8,22 +8,20 @@ gains or loses at distance 31 over copies that were resized, recompressed and ot
 
 from __future__ import annotations
 
-from ._report import QUICK, Report, side_by_side, single_threaded
+import io
+from collections.abc import Callable, Iterator
 
-single_threaded()
+import numpy as np
+import skimage.data
+from PIL import Image, ImageEnhance, ImageFilter
+from threatexchange.signal_type.pdq.pdq_hasher import pdq_from_bytes
 
-import io  # noqa: E402  # after the thread settings, which libraries read when imported
-from collections.abc import Callable, Iterator  # noqa: E402
+from tutela.core import HashMode, Pdq
+from tutela.hashing import pdq
+from tutela.hashing.pictures import PictureLimits, open_pictures
+from tutela.hashing.sniff import HEAD_BYTES, sniff
 
-import numpy as np  # noqa: E402
-import skimage.data  # noqa: E402
-from PIL import Image, ImageEnhance, ImageFilter  # noqa: E402
-from threatexchange.signal_type.pdq.pdq_hasher import pdq_from_bytes  # noqa: E402
-
-from tutela.core import HashMode, Pdq  # noqa: E402
-from tutela.hashing import pdq  # noqa: E402
-from tutela.hashing.pictures import PictureLimits, open_pictures  # noqa: E402
-from tutela.hashing.sniff import HEAD_BYTES, sniff  # noqa: E402
+from ._report import QUICK, Report, side_by_side
 
 SIZES = {"0.3mp": (640, 480), "2mp": (1632, 1224), "12mp": (4000, 3000)}
 BARS = {"2mp": 8.0, "12mp": 14.0}

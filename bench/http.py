@@ -10,31 +10,28 @@ Requests go over loopback from a process of its own whose CPU is not counted.
 
 from __future__ import annotations
 
-from ._report import QUICK, Report, single_threaded
+import asyncio
+import contextlib
+import io
+import json
+import multiprocessing
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
 
-single_threaded()
+import numpy as np
+import psutil
+from PIL import Image
+from threatexchange.signal_type.pdq.pdq_hasher import pdq_from_bytes
 
-import asyncio  # noqa: E402  # after the thread settings, which libraries read when imported
-import contextlib  # noqa: E402
-import io  # noqa: E402
-import json  # noqa: E402
-import multiprocessing  # noqa: E402
-import os  # noqa: E402
-import subprocess  # noqa: E402
-import sys  # noqa: E402
-import tempfile  # noqa: E402
-import time  # noqa: E402
-from collections.abc import Iterator, Sequence  # noqa: E402
-from dataclasses import dataclass  # noqa: E402
-from pathlib import Path  # noqa: E402
-from urllib.parse import urlsplit  # noqa: E402
-
-import numpy as np  # noqa: E402
-import psutil  # noqa: E402
-from PIL import Image  # noqa: E402
-from threatexchange.signal_type.pdq.pdq_hasher import pdq_from_bytes  # noqa: E402
-
-from .hashing import composed  # noqa: E402
+from ._report import QUICK, Report
+from .hashing import composed
 
 LISTED = 100_000 if QUICK else 1_000_000
 UPLOADS = 300 if QUICK else 2_000

@@ -12,31 +12,29 @@ a rebuild in the background, digests and a hundred million signals.
 
 from __future__ import annotations
 
-from ._report import QUICK, Report, single_threaded
+import argparse
+import ctypes
+import gc
+import shutil
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
-single_threaded()
+import faiss
+import numpy as np
+import numpy.typing as npt
+import psutil
+from threatexchange.signal_type.pdq.pdq_index import PDQIndex
 
-import argparse  # noqa: E402  # after the thread settings, which libraries read when imported
-import ctypes  # noqa: E402
-import gc  # noqa: E402
-import shutil  # noqa: E402
-import subprocess  # noqa: E402
-import sys  # noqa: E402
-import tempfile  # noqa: E402
-import threading  # noqa: E402
-import time  # noqa: E402
-from collections.abc import Callable, Iterator  # noqa: E402
-from contextlib import contextmanager  # noqa: E402
-from pathlib import Path  # noqa: E402
+from tutela.core import HashType
+from tutela.lists.index import Change, Index, build_snapshot
 
-import faiss  # noqa: E402
-import numpy as np  # noqa: E402
-import numpy.typing as npt  # noqa: E402
-import psutil  # noqa: E402
-from threatexchange.signal_type.pdq.pdq_index import PDQIndex  # noqa: E402
-
-from tutela.core import HashType  # noqa: E402
-from tutela.lists.index import Change, Index, build_snapshot  # noqa: E402
+from ._report import QUICK, Report
 
 Hashes = npt.NDArray[np.uint8]
 

@@ -7,25 +7,22 @@ of a picture hashed here over that of a picture hashed in the pool (worker and a
 
 from __future__ import annotations
 
-from ._report import QUICK, Report, single_threaded
+import asyncio
+import os
+import signal
+import time
+from collections.abc import Callable
+from statistics import median
 
-single_threaded()
+from tutela.hashing.decoder import DecoderPool
+from tutela.hashing.digests import digest_stream
+from tutela.hashing.media import hash_media
+from tutela.hashing.media import warm_up as warm_up_here
+from tutela.hashing.options import HashOptions
+from tutela.hashing.source import Source
 
-import asyncio  # noqa: E402  # after the thread settings, which libraries read when imported
-import os  # noqa: E402
-import signal  # noqa: E402
-import time  # noqa: E402
-from collections.abc import Callable  # noqa: E402
-from statistics import median  # noqa: E402
-
-from tutela.hashing.decoder import DecoderPool  # noqa: E402
-from tutela.hashing.digests import digest_stream  # noqa: E402
-from tutela.hashing.media import hash_media  # noqa: E402
-from tutela.hashing.media import warm_up as warm_up_here  # noqa: E402
-from tutela.hashing.options import HashOptions  # noqa: E402
-from tutela.hashing.source import Source  # noqa: E402
-
-from .hashing import SIZES, composed, jpeg  # noqa: E402
+from ._report import QUICK, Report
+from .hashing import SIZES, composed, jpeg
 
 BAR = 15.0
 """Per cent of throughput at 2 MP that isolation may cost."""

@@ -9,29 +9,26 @@ have a like in it (the rule lists start from), and, beside it, where any frame h
 
 from __future__ import annotations
 
-from ._report import QUICK, Report, side_by_side, single_threaded
+import io
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
 
-single_threaded()
+import av
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageEnhance
 
-import io  # noqa: E402  # after the thread settings, which libraries read when imported
-import tempfile  # noqa: E402
-from collections.abc import Callable, Iterator  # noqa: E402
-from dataclasses import dataclass, replace  # noqa: E402
-from pathlib import Path  # noqa: E402
-from typing import Any  # noqa: E402
+from tutela.core import FrameHash
+from tutela.hashing.containers import Budget
+from tutela.hashing.options import HashOptions, VideoMode
+from tutela.hashing.pdq import distance
+from tutela.hashing.video import compare_videos, hash_video
 
-import av  # noqa: E402
-import numpy as np  # noqa: E402
-from numpy.typing import NDArray  # noqa: E402
-from PIL import Image, ImageDraw, ImageEnhance  # noqa: E402
-
-from tutela.core import FrameHash  # noqa: E402
-from tutela.hashing.containers import Budget  # noqa: E402
-from tutela.hashing.options import HashOptions, VideoMode  # noqa: E402
-from tutela.hashing.pdq import distance  # noqa: E402
-from tutela.hashing.video import compare_videos, hash_video  # noqa: E402
-
-from .hashing import photos  # noqa: E402
+from ._report import QUICK, Report, side_by_side
+from .hashing import photos
 
 RATE = 30
 SECONDS = 4 if QUICK else 10
