@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 
 import pytest
 
+from tutela import duties as duties_module
 from tutela.duties import Duties, Duty, DutyState, _wait
 from tutela.errors import StoreUnavailable
 from tutela.settings import LogSettings
@@ -81,3 +83,33 @@ def test_a_first_pause_is_kept() -> None:
 
     asyncio.run(story())
     assert done == []
+
+
+def test_a_duty_at_work_is_waited_for_when_all_end() -> None:
+    """Else the database would be closed under a snapshot being built in a thread."""
+    done: list[str] = []
+
+    def long_work() -> None:
+        time.sleep(0.3)
+        done.append("whole")
+
+    async def story() -> None:
+        duties = Duties((Duty(name="long", every=60.0, work=lambda: asyncio.to_thread(long_work)),))
+        duties.start()
+        await asyncio.sleep(0.05)
+        await duties.stop()
+        assert done == ["whole"]
+
+    asyncio.run(story())
+
+
+def test_a_duty_that_never_ends_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(duties_module, "STOP_SECONDS", 0.05)
+
+    async def story() -> None:
+        duties = Duties((Duty(name="stuck", every=1.0, work=lambda: asyncio.sleep(3600)),))
+        duties.start()
+        await asyncio.sleep(0.01)
+        await asyncio.wait_for(duties.stop(), 5)
+
+    asyncio.run(story())

@@ -93,7 +93,6 @@ class Tutela:
         )
         self.duties = Duties(self._duties() if background else ())
         self.protecting = False
-        self._threads: ThreadPoolExecutor | None = None
 
     @property
     def policy(self) -> Policy:
@@ -103,13 +102,18 @@ class Tutela:
     async def start(self) -> Self:
         """Start decoder workers, bring the index up to date, and take up the background duties.
 
-        Raises ``DecoderUnavailable``, ``StoreUnavailable``.
+        The event loop gets threads enough for this (its default executor). Raises
+        ``DecoderUnavailable``, ``StoreUnavailable``; everything is closed again then.
         """
-        loop = asyncio.get_running_loop()
-        self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="tutela")
-        loop.set_default_executor(self._threads)
-        await asyncio.gather(self.decoder.start(), asyncio.to_thread(self.open_lists))
-        await asyncio.to_thread(self.spool.sweep)
+        threads = ThreadPoolExecutor(THREADS, thread_name_prefix="tutela")
+        asyncio.get_running_loop().set_default_executor(threads)
+        try:
+            await _both(self.decoder.start(), asyncio.to_thread(self.open_lists))
+            await asyncio.to_thread(self.spool.sweep)
+        except BaseException:
+            with contextlib.suppress(Exception):
+                await asyncio.shield(self.stop())
+            raise
         self.duties.start()
         return self
 
@@ -121,8 +125,6 @@ class Tutela:
         with contextlib.suppress(TutelaError):
             await asyncio.to_thread(self.sequencer.run_once)
         self.close()
-        if self._threads is not None:
-            self._threads.shutdown(wait=False)
 
     async def __aenter__(self) -> Self:
         return await self.start()
@@ -214,6 +216,13 @@ class Tutela:
             },
             subject=info.id,
         )
+
+
+async def _both(one: Awaitable[object], other: Awaitable[object]) -> None:
+    """Do both to their ends, then raise what the first of them that failed raised."""
+    for ended in await asyncio.gather(one, other, return_exceptions=True):
+        if isinstance(ended, BaseException):
+            raise ended
 
 
 def _blocking(work: Callable[[], object]) -> Callable[[], Awaitable[object]]:

@@ -22,6 +22,8 @@ from tutela.core import utc_now
 from tutela.errors import TutelaError
 
 MOST_BACKOFF = 60.0
+STOP_SECONDS = 30.0
+"""So long a duty in the middle of its work is waited for when all end."""
 
 log = structlog.get_logger("tutela.duties")
 
@@ -53,26 +55,30 @@ class Duties:
     duties: tuple[Duty, ...]
     states: dict[str, DutyState] = field(default_factory=dict)
     _tasks: list[asyncio.Task[None]] = field(default_factory=list)
+    _ending: asyncio.Event = field(default_factory=asyncio.Event)
 
     def start(self) -> None:
         """Begin. Needs a running event loop."""
+        self._ending = asyncio.Event()
         for duty in self.duties:
             self.states[duty.name] = DutyState()
             self._tasks.append(asyncio.create_task(self._run(duty), name=f"duty {duty.name}"))
 
     async def stop(self) -> None:
-        """End all of them; work in a thread is waited for."""
+        """End all of them. One at work is waited for, ``STOP_SECONDS`` at most: what it works
+        with (database, index) is closed after this."""
+        self._ending.set()
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=STOP_SECONDS)
         for task in self._tasks:
             task.cancel()
-        for task in self._tasks:
-            with contextlib.suppress(asyncio.CancelledError):
-                await task
+        await asyncio.gather(*self._tasks, return_exceptions=True)
         self._tasks.clear()
 
     async def _run(self, duty: Duty) -> None:
         state = self.states[duty.name]
-        await asyncio.sleep(duty.first)
-        while True:
+        await self._rest(duty.first)
+        while not self._ending.is_set():
             started = time.perf_counter()
             try:
                 await duty.work()
@@ -81,7 +87,12 @@ class Duties:
             else:
                 state.last_ok, state.failing_since, state.failures = utc_now(), None, 0
             state.seconds = time.perf_counter() - started
-            await asyncio.sleep(_wait(duty, state))
+            await self._rest(_wait(duty, state))
+
+    async def _rest(self, seconds: float) -> None:
+        """Until it is time again, or all end."""
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._ending.wait(), seconds)
 
     def _failed(self, duty: Duty, state: DutyState, error: Exception) -> None:
         state.failures += 1

@@ -53,10 +53,12 @@ def create_app(tutela: Tutela, *, manage: bool = True) -> ASGIApp:
         try:
             yield
         finally:
-            await upkeep.stop()
-            await web.note_key_use()
-            if manage:
-                await tutela.stop()
+            try:
+                await upkeep.stop()
+                await web.note_key_use()
+            finally:
+                if manage:
+                    await tutela.stop()
 
     app = FastAPI(
         title="Tutela",

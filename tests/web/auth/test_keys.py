@@ -9,7 +9,7 @@ from datetime import timedelta
 import pytest
 
 from tutela.core import utc_now
-from tutela.errors import InvalidInput, NotAuthenticated, NotFound, NotPermitted
+from tutela.errors import InvalidInput, NotAuthenticated, NotFound, NotPermitted, StoreUnavailable
 from tutela.store import Database
 from tutela.web.auth.keys import CACHE_SECONDS, LENGTH, PREFIX, ApiKeys, Scope
 
@@ -158,3 +158,20 @@ def test_a_key_that_makes_no_sense_is_not_made(
 def test_revoking_what_is_not_there_says_so(sqlite_database: Database) -> None:
     with pytest.raises(NotFound):
         ApiKeys(sqlite_database).revoke("key_none")
+
+
+def test_uses_that_could_not_be_written_are_written_the_next_time(
+    sqlite_database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away() -> None:
+        raise StoreUnavailable("told to")
+
+    keys = ApiKeys(sqlite_database)
+    _, token = keys.create("a", [Scope.ADMIN])
+    assert allowed(keys, f"Bearer {token}")
+    with monkeypatch.context() as patch:
+        patch.setattr(keys._database, "begin", away)
+        with pytest.raises(StoreUnavailable):
+            keys.note_use()
+    keys.note_use()
+    assert keys.all()[0].last_used_at is not None

@@ -21,7 +21,7 @@ from sqlalchemy import insert, select, update
 from sqlalchemy.engine import RowMapping
 
 from tutela.core import new_id, utc_now
-from tutela.errors import InvalidInput, NotAuthenticated, NotFound, NotPermitted
+from tutela.errors import InvalidInput, NotAuthenticated, NotFound, NotPermitted, TutelaError
 from tutela.store.tables.keys import api_keys
 
 if TYPE_CHECKING:
@@ -224,11 +224,15 @@ class ApiKeys:
         used, self._used = self._used, {}
         if not used:
             return
-        with self._database.begin() as connection:
-            for key_id, moment in used.items():
-                connection.execute(
-                    update(api_keys).where(api_keys.c.id == key_id).values(last_used_at=moment)
-                )
+        try:
+            with self._database.begin() as connection:
+                for key_id, moment in used.items():
+                    connection.execute(
+                        update(api_keys).where(api_keys.c.id == key_id).values(last_used_at=moment)
+                    )
+        except TutelaError:
+            self._used = used | self._used  # for the next time
+            raise
 
 
 def _bearer(authorization: str | None) -> str:
