@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import csv
 import io
 import json
 from datetime import UTC, datetime
@@ -385,6 +386,18 @@ def test_csv_round_trip(items):
         for fact in ("upstream_id", "state", "classification", "tags", "expires_at", "note"):
             assert getattr(joined[place], fact) == getattr(item, fact), fact
     assert next(rows, None) is None
+
+
+@pytest.mark.parametrize("text", ["=1+1", "+1", "-1", "@SUM(A1)", "'", "'=1", "''x", "plain"])
+def test_no_cell_of_an_export_is_a_formula_and_reading_gives_back_what_was(text):
+    pdq = SignalHash(type=HashType.PDQ, value=bytes(range(32)), quality=90)
+    item = Signal(upstream_id=text, hashes=(pdq,), tags=(text,), note=text)
+    data = b"".join(FORMATS["csv"].write(LIST, [item]))
+    cells = next(row for row in csv.reader(data.decode().splitlines()[1:]))
+    assert not any(cell.startswith(("=", "+", "-", "@")) for cell in cells)
+    entries, _ = read(data, "csv")
+    (again,) = entries.values()
+    assert (again.upstream_id, again.tags, again.note) == (text, (text,), text)
 
 
 JUNK = st.one_of(

@@ -37,6 +37,7 @@ from .base import (
     time_of,
     word_of,
 )
+from .cells import harmless_cell, plain_cell
 
 COLUMNS = (
     "upstream_id",
@@ -254,10 +255,10 @@ class _RowParser:
             hashes += self._rare_hashes(row, quality)
         if not hashes:
             raise Refused("it has no hash that can be matched")
-        upstream_id = "" if self._id is None else row[self._id].strip()
+        upstream_id = "" if self._id is None else plain_cell(row[self._id].strip())
         given = {}
         for name, at in self._facts:
-            text = row[at].strip()
+            text = plain_cell(row[at].strip())
             if text:
                 given[name] = text
         own = self._reading.options.redistribute
@@ -328,7 +329,7 @@ def write_csv(info: ListInfo, signals: Iterable[Signal]) -> Iterator[bytes]:
     writer.writerow(COLUMNS)
     for signal in signals:
         for row in _rows_of(info, signal):
-            writer.writerow(["" if value is None else value for value in row])
+            writer.writerow([harmless_cell(value) for value in row])
         if buffer.tell() > 65_536:
             yield buffer.getvalue().encode()
             buffer.seek(0)
