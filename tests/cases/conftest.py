@@ -84,15 +84,14 @@ class House:
                 )
                 names["ev"] = sealed.evidence_id
                 names["object"] = sealed.object_name
-            connection.execute(
-                decisions.insert(),
-                {
-                    "id": names["dec"], "item_id": names["item"], "at": moment,
-                    "outcome": outcome, "rule": "r", "policy_version": "1", "deferred": False,
-                    "protecting": True, "expires_at": until,
-                    "case_id": names["case"] if seals else None,
-                },
-            )  # fmt: skip
+            decision = {
+                "id": names["dec"], "item_id": names["item"], "at": moment,
+                "outcome": outcome, "rule": "r", "policy_version": "1", "deferred": False,
+                "protecting": True, "expires_at": until,
+                "case_id": names["case"] if seals else None,
+            }  # fmt: skip
+            self.ledger.append_decisions(connection, [decision])
+            connection.execute(decisions.insert(), decision)
         return names
 
     def close(self) -> None:

@@ -24,6 +24,7 @@ from tutela.store.tables.ledger import ledger_entries
 from tutela.transparency import Sequencer
 from tutela.transparency.verify import verify
 
+ABOUT_EVIDENCE = ledger_entries.c.kind == "evidence"
 LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)
 
 
@@ -71,7 +72,13 @@ def rechain(house, row):
 
 
 def sweep(house, now=None):
-    return Retention(house.database, house.objects, house.settings, ledger=house.ledger).sweep(now)
+    return Retention(
+        house.database,
+        house.objects,
+        house.settings,
+        ledger=house.ledger,
+        erase=lambda connection, ids: house.ledger.erase(connection, ids, "retention"),
+    ).sweep(now)
 
 
 def test_untouched_evidence_is_told_nothing_about_through_its_whole_life(house):
@@ -101,12 +108,13 @@ def test_evidence_whose_ledger_entry_is_emptied_too_is_told_by_both(house):
     """Its entry can be erased only by an erasure that names it, and evidence never is erased."""
     names = house.block()
     publish(house)
+    hide = {"salt": None, "record": None, "kind": "decision", "subject": "dec_x"}
     change(
         house,
         update(decisions).values(evidence_id=names["ev"]),
         delete(log),
         delete(evidence),
-        update(ledger_entries).values(salt=None, record=None, kind="decision", subject="dec_x"),
+        update(ledger_entries).where(ABOUT_EVIDENCE).values(**hide),
     )
     ledger, vault = told(house)
     assert "the entry was erased, but no erasure was logged" in ledger
@@ -116,16 +124,16 @@ def test_evidence_whose_ledger_entry_is_emptied_too_is_told_by_both(house):
 
 
 def test_an_entry_about_evidence_that_no_longer_names_it_is_told(house):
-    names = house.block()
+    house.block()
     publish(house)
-    change(house, delete(log), delete(evidence), update(ledger_entries).values(subject=None))
+    moved = update(ledger_entries).where(ABOUT_EVIDENCE)
+    change(house, delete(log), delete(evidence), moved.values(subject=None))
     with house.database.read() as connection:
-        entry = connection.execute(select(ledger_entries.c.id)).scalar_one()
+        entry = connection.execute(select(ledger_entries.c.id).where(ABOUT_EVIDENCE)).scalar_one()
     nameless = {f"ledger entry {entry} is about evidence, and names none"}
     assert told(house) == (nameless, nameless)
-    change(house, update(ledger_entries).values(subject="ev_another"))
+    change(house, moved.values(subject="ev_another"))
     assert "its ledger entry does not open to a custody record of it" in told(house)[0]
-    assert names["ev"] != "ev_another"
 
 
 def test_evidence_swapped_for_an_innocent_file_with_a_new_chain_is_told(house):
@@ -182,7 +190,9 @@ def test_evidence_set_to_be_due_is_not_destroyed_but_told(house):
     names, due = house.block(), house.block(keep=timedelta(days=-1))
     other = house.block(outcome="allow", keep=timedelta(days=-1))
     change(house, update(evidence).where(evidence.c.id == names["ev"]).values(expires_at=LONG_AGO))
-    with pytest.raises(EvidenceDamaged, match="1 pieces of evidence are marked as due"):
+    with pytest.raises(
+        EvidenceDamaged, match="1 pieces of evidence and 0 decisions are marked as due"
+    ):
         sweep(house)
     assert row_of(house, names["ev"])["state"] == "kept"
     assert house.objects.exists(names["object"])
@@ -193,6 +203,19 @@ def test_evidence_set_to_be_due_is_not_destroyed_but_told(house):
     assert other["dec"] not in left
     late = {"custody record 1: the row is to end at another time than was recorded"}
     assert told(house) == (late, late)
+
+
+def test_a_decision_set_to_be_due_is_not_erased_but_told(house):
+    names = house.block(outcome="allow")
+    house.block(outcome="allow", keep=timedelta(days=-1))
+    set_back = update(decisions).where(decisions.c.id == names["dec"])
+    change(house, set_back.values(expires_at=LONG_AGO))
+    with pytest.raises(EvidenceDamaged, match="1 decisions are marked as due"):
+        sweep(house)
+    with house.database.read() as connection:
+        assert set(connection.execute(select(decisions.c.id)).scalars()) == {names["dec"]}
+    changed = {"the record is not the one that was logged: it was changed since"}
+    assert told(house) == (changed, set())
 
 
 @pytest.mark.parametrize("how", ["chained anew", "marked as ending"])

@@ -7,7 +7,7 @@ with its whole chain, without ``tutela verify`` and ``tutela vault check`` telli
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Protocol
 
@@ -41,6 +41,10 @@ class Witness(Protocol):
         self, conn: Connection, kind: str, record: Mapping[str, Any], *, subject: str | None = None
     ) -> object:
         """Log ``record`` in the caller's transaction."""
+        ...
+
+    def altered_decisions(self, conn: Connection, ids: Sequence[str]) -> Collection[str]:
+        """Those decisions whose rows are not what was logged."""
         ...
 
     def custody_faults(self, conn: Connection, ids: Sequence[str]) -> Sequence[Fault]:

@@ -93,20 +93,21 @@ class Retention:
     def sweep(self, now: datetime | None = None) -> Swept:
         """End what is due at ``now`` (the present moment where None).
 
-        Evidence that is not as it was logged is not ended. Once everything else is, that raises
-        ``EvidenceDamaged``, at each sweep until somebody has looked.
+        Evidence and decisions that are not as they were logged are not ended. Once everything
+        else is, that raises ``EvidenceDamaged``, at each sweep until somebody has looked.
         """
         at = now or utc_now()
         swept = Swept()
         swept.evidence, refused = self._end_evidence(at)
-        swept.decisions, swept.items = self._end_decisions(at)
+        swept.decisions, swept.items, altered = self._end_decisions(at)
         swept.cases = self._end_cases(at)
         swept.orphans = self._end_orphans()
         swept.events = Outbox(self.database).purge(at - self._event_age())
         swept.unfinished_puts = self.objects.sweep()
-        if refused:
+        if refused or altered:
             raise EvidenceDamaged(
-                f"{refused} pieces of evidence are marked as due, but are not as they were logged.",
+                f"{refused} pieces of evidence and {altered} decisions are marked as due, but are "
+                "not as they were logged.",
                 kept="They were kept; everything else that was due has ended.",
                 next_step="Run 'tutela vault check' and 'tutela verify' to see which and why.",
             )
@@ -186,8 +187,9 @@ class Retention:
             origin="retention",
         )
 
-    def _end_decisions(self, at: datetime) -> tuple[int, int]:
-        ended_decisions = ended_items = 0
+    def _end_decisions(self, at: datetime) -> tuple[int, int, int]:
+        """How many decisions and items were ended, and how many decisions refused as altered."""
+        ended_decisions = ended_items = refused = 0
         last = datetime.min.replace(tzinfo=at.tzinfo), ""
         while True:
             with self.database.begin() as connection:
@@ -209,7 +211,10 @@ class Retention:
                     .limit(BATCH)
                 ).all()
                 kept = self._held(connection, {row.case_id for row in due})
-                ending = [row for row in due if row.case_id not in kept]
+                free = [row for row in due if row.case_id not in kept]
+                altered = self.ledger.altered_decisions(connection, [row.id for row in free])
+                refused += len(altered)
+                ending = [row for row in free if row.id not in altered]
                 if ending:
                     ids = [row.id for row in ending]
                     self.erase(connection, ids)
@@ -217,7 +222,7 @@ class Retention:
                     ended_items += self._end_items(connection, {row.item_id for row in ending})
                     ended_decisions += len(ids)
             if len(due) < BATCH:
-                return ended_decisions, ended_items
+                return ended_decisions, ended_items, refused
             last = due[-1].expires_at, due[-1].id
 
     def _end_items(self, connection: Connection, ids: Collection[str]) -> int:

@@ -130,6 +130,19 @@ class Ledger:
                 self.append(conn, ERASURE, erasure_record(named, reason))
         return erased
 
+    def altered_decisions(self, conn: Connection, ids: Sequence[str]) -> set[str]:
+        """Those decisions whose rows are not what was logged, or were never logged."""
+        if not ids:
+            return set()
+        found = conn.execute(
+            select(ledger_entries).where(
+                ledger_entries.c.subject.in_(ids), ledger_entries.c.kind == DECISION
+            )
+        )
+        entries = {row.subject: row for row in found}
+        rows = conn.execute(select(decisions).where(decisions.c.id.in_(ids))).mappings()
+        return {row["id"] for row in rows if not _as_logged(dict(row), entries.get(row["id"]))}
+
     def custody_faults(self, conn: Connection, ids: Sequence[str]) -> list[CustodyFault]:
         """What contradicts the ledger among these pieces of evidence, whose rows the caller has
         locked."""
@@ -197,6 +210,17 @@ def _entry(
         "record": kept,
     }
     return entry, row
+
+
+def _as_logged(row: Mapping[str, Any], entry: Any) -> bool:
+    """Whether a row of ``decisions`` is what its entry commits to."""
+    if entry is None or entry.salt is None:
+        return False
+    try:
+        record = decision_record(row)
+    except InvalidInput:
+        return False
+    return commitment(DECISION, record, bytes(entry.salt)) == bytes(entry.commitment)
 
 
 def _record_of(conn: Connection, row: Any) -> bytes | None:

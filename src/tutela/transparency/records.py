@@ -26,8 +26,8 @@ DECISION = "decision"
 """The kind of entry whose record is a row of ``decisions``."""
 ERASURE = "erasure"
 """The kind of entry that names which entries were erased."""
-UNBOUND = frozenset({"ledger_entry", "expires_at"})
-"""Columns of a decision that may change afterwards: where its entry is, and when it is to go."""
+UNBOUND = frozenset({"ledger_entry"})
+"""The column of a decision that may change afterwards: where its entry is."""
 
 
 def commitment(kind: str, record: bytes, salt: bytes) -> bytes:
