@@ -88,8 +88,8 @@ class Tutela:
             self.database,
             self.objects,
             settings,
+            ledger=self.ledger,
             erase=self._forget_decisions,
-            certify=self._log_destruction,
         )
         self.duties = Duties(self._duties() if background else ())
         self.protecting = False
@@ -194,11 +194,6 @@ class Tutela:
 
     def _forget_decisions(self, connection: Connection, decisions: Sequence[str]) -> None:
         self.ledger.erase(connection, decisions, "retention")
-
-    def _log_destruction(self, connection: Connection, evidence_id: str, head: bytes) -> None:
-        """The certificate of a destruction, the last custody record, goes into the ledger."""
-        certificate = {"evidence_id": evidence_id, "custody_head": head.hex()}
-        self.ledger.append(connection, "destruction", certificate, subject=evidence_id)
 
     def _log_version(self, connection: Connection, info: ListInfo, version: ListVersion) -> None:
         """Every version of a list goes into the ledger in the transaction that makes it."""

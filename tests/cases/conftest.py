@@ -16,6 +16,7 @@ from tutela.settings import Settings
 from tutela.store import Database, Objects
 from tutela.store.tables.cases import case_items, cases
 from tutela.store.tables.decisions import decisions, items
+from tutela.transparency import Ledger
 
 
 class Bytes:
@@ -37,6 +38,7 @@ class House:
         self.database = Database(settings)
         self.objects = Objects(settings)
         self.vault = Vault(settings, self.objects)
+        self.ledger = Ledger(self.database, settings)
         settings.data_dir.mkdir(parents=True, exist_ok=True)
         self.key = settings.data_dir / "offline.agekey"
         self.key.write_text(f"# kept elsewhere\n{identity}\n")
@@ -77,18 +79,19 @@ class House:
                     case_items.insert(),
                     {"case_id": names["case"], "item_id": names["item"], "added_at": moment},
                 )
-                self.vault.record(connection, sealed, names["case"], expires_at=until)
+                self.vault.record(
+                    connection, sealed, names["case"], ledger=self.ledger, expires_at=until
+                )
                 names["ev"] = sealed.evidence_id
                 names["object"] = sealed.object_name
-            connection.execute(
-                decisions.insert(),
-                {
-                    "id": names["dec"], "item_id": names["item"], "at": moment,
-                    "outcome": outcome, "rule": "r", "policy_version": "1", "deferred": False,
-                    "protecting": True, "expires_at": until,
-                    "case_id": names["case"] if seals else None,
-                },
-            )  # fmt: skip
+            decision = {
+                "id": names["dec"], "item_id": names["item"], "at": moment,
+                "outcome": outcome, "rule": "r", "policy_version": "1", "deferred": False,
+                "protecting": True, "expires_at": until,
+                "case_id": names["case"] if seals else None,
+            }  # fmt: skip
+            self.ledger.append_decisions(connection, [decision])
+            connection.execute(decisions.insert(), decision)
         return names
 
     def close(self) -> None:

@@ -23,7 +23,7 @@ def kinds(report):
 
 
 def check(house, **options):
-    return check_vault(house.database, house.objects, **options)
+    return check_vault(house.database, house.objects, house.ledger, **options)
 
 
 def test_a_whole_vault_is_whole(house, monkeypatch):
@@ -120,7 +120,7 @@ def test_an_object_that_should_be_gone_is_told(house):
     with house.database.begin() as connection:
         custody.mark(connection, names["ev"], "destroyed")
     report = check(house)
-    assert kinds(report) == ["leftover"]
+    assert kinds(report) == ["altered", "leftover"]
     assert not report.ok
 
 

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import json
 from datetime import timedelta
 
 import pytest
-from sqlalchemy import select, update
+from sqlalchemy import select
 
 from tutela.cases import Retention, check_vault, custody, keep_until
 from tutela.core import Outcome, utc_now
+from tutela.core.custody import first_break
 from tutela.errors import StoreUnavailable
 from tutela.store import Outbox
 from tutela.store.tables.cases import case_items, cases
 from tutela.store.tables.decisions import decisions, items
 from tutela.store.tables.evidence import evidence
+from tutela.store.tables.ledger import ledger_entries
 
 DAY = timedelta(days=1)
 SOON = utc_now() + 400 * DAY
@@ -30,7 +33,7 @@ def one(house, table, name):
 
 
 def retention(house, **hooks):
-    return Retention(house.database, house.objects, house.settings, **hooks)
+    return Retention(house.database, house.objects, house.settings, ledger=house.ledger, **hooks)
 
 
 def test_what_is_not_due_stays(house):
@@ -39,7 +42,7 @@ def test_what_is_not_due_stays(house):
     swept = retention(house).sweep()
     assert (swept.decisions, swept.items, swept.evidence, swept.cases) == (0, 0, 0, 0)
     assert len(ids(house, decisions)) == len(ids(house, items)) == 2
-    assert check_vault(house.database, house.objects).checked == 1
+    assert check_vault(house.database, house.objects, house.ledger).checked == 1
 
 
 def test_allowed_uploads_end_first_and_leave_no_row(house):
@@ -60,10 +63,7 @@ def test_allowed_uploads_end_first_and_leave_no_row(house):
 
 def test_evidence_ends_with_a_certificate_and_its_case_is_emptied(house):
     names = house.block()
-    certified = []
-    swept = retention(
-        house, certify=lambda connection, evidence_id, head: certified.append((evidence_id, head))
-    ).sweep(SOON)
+    swept = retention(house).sweep(SOON)
     assert (swept.evidence, swept.decisions, swept.items, swept.cases) == (1, 1, 1, 1)
     assert not house.objects.exists(names["object"])
     row = one(house, evidence, names["ev"])
@@ -72,13 +72,20 @@ def test_evidence_ends_with_a_certificate_and_its_case_is_emptied(house):
     assert row["facts"] is None
     with house.database.read() as connection:
         chain = custody.records(connection, names["ev"])
-        assert custody.verify(connection, row) is None
+        assert first_break(row, chain) is None
+        said = connection.execute(
+            select(ledger_entries.c.record)
+            .where(ledger_entries.c.subject == names["ev"])
+            .order_by(ledger_entries.c.id)
+        ).scalars()
+        certificate = [json.loads(text) for text in said][-1]
     assert [record["action"] for record in chain] == ["sealed", "ending", "destroyed"]
-    assert certified == [(names["ev"], chain[-1]["hash"])]
+    assert (certificate["action"], certificate["number"]) == ("destroyed", 3)
+    assert certificate["custody_head"] == chain[-1]["hash"].hex()
     case = one(house, cases, names["case"])
     assert (case["state"], case["account_id"], case["facts"]) == ("ended", None, None)
     assert ids(house, items) == ids(house, case_items) == set()
-    report = check_vault(house.database, house.objects)
+    report = check_vault(house.database, house.objects, house.ledger)
     assert report.ok
     assert report.destroyed == 1
     again = retention(house).sweep(SOON)
@@ -122,7 +129,7 @@ def test_a_crash_in_mid_destruction_is_finished_by_the_next_sweep(house, monkeyp
     with house.database.read() as connection:
         chain = custody.records(connection, names["ev"])
     assert [record["action"] for record in chain] == ["sealed", "ending", "destroyed"]
-    assert check_vault(house.database, house.objects).ok
+    assert check_vault(house.database, house.objects, house.ledger).ok
 
 
 def test_a_store_that_is_away_stops_the_sweep_and_not_the_next_one(small_house, monkeypatch):
@@ -142,8 +149,17 @@ def test_a_store_that_is_away_stops_the_sweep_and_not_the_next_one(small_house, 
 def test_a_case_with_evidence_still_kept_is_not_emptied(small_house):
     names = small_house.block()
     with small_house.database.begin() as connection:
-        connection.execute(update(evidence).values(expires_at=SOON + DAY))
+        custody.retime(
+            connection,
+            names["ev"],
+            SOON + DAY,
+            ledger=small_house.ledger,
+            who="ann",
+            why="The court asked for it.",
+            origin="test",
+        )
     retention(small_house).sweep(SOON)
+    assert check_vault(small_house.database, small_house.objects, small_house.ledger).ok
     assert one(small_house, cases, names["case"])["state"] == "open"
 
 
@@ -180,7 +196,7 @@ def test_objects_without_a_record_wait_as_long_as_records_are_kept(house, monkey
     monkeypatch.setattr("tutela.cases.check.utc_now", lambda: SOON)
     assert retention(house).sweep(utc_now()).orphans == 1
     assert not house.objects.exists("evidence/aa/orphan.age")
-    assert check_vault(house.database, house.objects).checked == 1
+    assert check_vault(house.database, house.objects, house.ledger).checked == 1
 
 
 def test_old_events_and_unfinished_puts_end_too(small_house, monkeypatch):

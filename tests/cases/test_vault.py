@@ -148,7 +148,7 @@ def test_a_record_that_fails_leaves_no_row(house):
 
     def fail():
         with house.database.begin() as connection:
-            house.vault.record(connection, sealed, None)
+            house.vault.record(connection, sealed, None, ledger=house.ledger)
             raise RuntimeError
 
     with pytest.raises(RuntimeError):
@@ -189,7 +189,7 @@ def test_discarding_waits_for_a_transaction_that_is_recording_just_now(house):
     thread = threading.Thread(target=discard)
     thread.start()
     with house.database.begin() as connection:
-        house.vault.record(connection, sealed, None)
+        house.vault.record(connection, sealed, None, ledger=house.ledger)
         began.set()
         thread.join(0.3)
         assert thread.is_alive()

@@ -12,6 +12,7 @@ import pytest
 
 from tutela.cases import Vault
 from tutela.store import Database, Objects
+from tutela.transparency import Ledger
 
 
 class Bytes:
@@ -27,7 +28,7 @@ def sealed(sqlite_settings):
     done = vault.seal_blocking(Bytes())
     database = Database(sqlite_settings)
     with database.begin() as connection:
-        vault.record(connection, done, None)
+        vault.record(connection, done, None, ledger=Ledger(database, sqlite_settings))
     database.close()
     return sqlite_settings, done.object_name
 

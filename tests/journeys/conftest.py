@@ -14,6 +14,7 @@ from tutela.store.tables.cases import case_items, cases
 from tutela.store.tables.decisions import decisions, items
 from tutela.store.tables.evidence import custody, evidence
 from tutela.store.tables.ledger import ledger_entries
+from tutela.transparency import Ledger
 from tutela.transparency.sequencer import Sequencer
 from tutela.transparency.verify import verify
 
@@ -46,7 +47,7 @@ class Aftermath:
                 for row in connection.execute(select(evidence)).all():
                     log = select(custody).where(custody.c.evidence_id == row.id)
                     assert connection.execute(log).all()
-            report = check_vault(database, Objects(self.settings))
+            report = check_vault(database, Objects(self.settings), Ledger(database, self.settings))
             kinds = {trouble.kind.value for trouble in report.troubles}
             assert kinds <= ({"orphan"} if orphans else set()), report.troubles
             Sequencer(database, self.settings).run_once()

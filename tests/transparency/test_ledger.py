@@ -65,7 +65,7 @@ def test_the_same_record_twice_gives_two_commitments(log: Any) -> None:
         ("deferred", True),
         ("protecting", False),
         ("case_id", "case_1"),
-        ("evidence_id", "ev_1"),
+        ("expires_at", utc_now()),
         ("supersedes", "dec_1"),
         ("key_id", "key_1"),
         ("idempotency_key", "k"),
@@ -94,10 +94,19 @@ def test_a_decision_altered_afterwards_is_found_and_named(
     assert "changed since" in problem.what
 
 
-def test_all_columns_but_two_of_a_decision_are_bound() -> None:
+def test_evidence_named_afterwards_is_found_and_named(log: Any) -> None:
+    altered = log.decide()
+    log.sequencer.run_once()
+    with log.database.begin() as conn:
+        conn.execute(update(decisions).values(evidence_id="ev_1"))
+    row, vault = log.verify().problems
+    assert (row.where, vault.where) == (f"decisions {altered}", "evidence ev_1")
+
+
+def test_all_columns_but_one_of_a_decision_are_bound() -> None:
     from tutela.transparency.records import UNBOUND
 
-    assert {"ledger_entry", "expires_at"} == UNBOUND
+    assert {"ledger_entry"} == UNBOUND
 
 
 def test_decisions_hold_on_every_database(any_log: Any) -> None:

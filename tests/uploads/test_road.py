@@ -11,7 +11,7 @@ from sqlalchemy import func, select
 from tests.house import picture
 from tests.uploads.road_house import LISTED, House
 
-from tutela.cases import check_vault
+from tutela.cases import CheckReport, check_vault
 from tutela.core import (
     Fault,
     FaultKind,
@@ -33,6 +33,11 @@ from tutela.store.tables.ledger import ledger_entries
 from tutela.store.tables.outbox import outbox
 from tutela.uploads.gate import _of_fault
 from tutela.uploads.records import Asker
+
+
+def vault_report(house: House) -> CheckReport:
+    tutela = house.tutela
+    return check_vault(tutela.database, tutela.objects, tutela.ledger)
 
 
 def counts(house: House) -> dict[str, int]:
@@ -77,7 +82,7 @@ def test_a_block_commits_everything_together(house: House) -> None:
         "ledger_entries": 2,
         "outbox": 1,
     }
-    assert check_vault(house.tutela.database, house.tutela.objects).troubles == []
+    assert vault_report(house).troubles == []
 
 
 def test_two_purposes_make_two_cases_each_with_its_own_evidence(house: House) -> None:
@@ -244,7 +249,7 @@ def test_a_cancelled_upload_leaves_no_evidence_without_a_record(house: House) ->
             await asyncio.gather(task, return_exceptions=True)
 
     house.run(cancelled())
-    report = check_vault(house.tutela.database, house.tutela.objects)
+    report = vault_report(house)
     assert report.troubles == []
 
 
@@ -286,7 +291,7 @@ def test_the_road_is_the_same_over_postgresql_and_s3(deployment: Settings) -> No
         assert house.upload(picture(74)).outcome is Outcome.ALLOW
         house.decoder.fails = FaultKind.UNAVAILABLE
         assert house.upload(picture(75)).deferred
-        assert check_vault(house.tutela.database, house.tutela.objects).troubles == []
+        assert vault_report(house).troubles == []
         house.tutela.sequencer.run_once()
     finally:
         house.tutela.close()

@@ -1,52 +1,59 @@
 """The custody log: who did what to a piece of evidence, when, why and from where.
 
-The records of one piece are numbered 1, 2, 3… and chained: each carries the hash of the one
-before, and its own hash is SHA-256 over ``tutela-custody-v1``, a zero byte, that hash, and the
-record as canonical JSON (RFC 8785). So none can be changed, dropped from the middle or put in
-between without the chain telling where. The head of each chain goes into the ledger with the
-decision that opened it, which is what makes cutting the tail visible.
+Each record is chained to the one before (``core.custody``) and its hash is logged to the ledger in
+the same transaction, so that no record can be changed, dropped or cut off, and no evidence vanish
+with its whole chain, without ``tutela verify`` and ``tutela vault check`` telling it.
 """
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
-from enum import StrEnum
-from typing import Any
+from typing import Any, Protocol
 
-import rfc8785
 from sqlalchemy import Connection, RowMapping, func, select, update
 
 from tutela.core import as_plain, utc_now
+from tutela.core.custody import CUSTODY, GENESIS, Action, end_facts, record_hash
 from tutela.store.tables.evidence import custody, evidence
 
-GENESIS = bytes(32)
-"""What the first record of a chain carries as the hash before it."""
-
-_DOMAIN = b"tutela-custody-v1\x00"
+__all__ = ["Action", "Fault", "Witness", "append", "count", "mark", "records", "retime"]
 
 
-class Action(StrEnum):
-    """What can happen to a piece of evidence."""
+class Fault(Protocol):
+    """One contradiction between the ledger and a piece of evidence, in words.
 
-    SEALED = "sealed"
-    OPENED = "opened"
-    """Decrypted by the opener, for the reason given; nothing about who saw it."""
-    ENDING = "ending"
-    """Its retention is over: the object is being destroyed."""
-    DESTROYED = "destroyed"
-    """The object is gone; this record is the certificate."""
+    ``gone`` where the ledger or a decision knows the evidence, and no row is there.
+    """
+
+    @property
+    def evidence_id(self) -> str: ...
+    @property
+    def what(self) -> str: ...
+    @property
+    def gone(self) -> bool: ...
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Break:
-    """Where a chain does not hold: the record's ``number`` and what is wrong, in words."""
+class Witness(Protocol):
+    """What testifies to the custody log; ``tutela.transparency.Ledger`` is one."""
 
-    evidence_id: str
-    number: int
-    what: str
+    def append(
+        self, conn: Connection, kind: str, record: Mapping[str, Any], *, subject: str | None = None
+    ) -> object:
+        """Log ``record`` in the caller's transaction."""
+        ...
+
+    def altered_decisions(self, conn: Connection, ids: Sequence[str]) -> Collection[str]:
+        """Those decisions whose rows are not what was logged."""
+        ...
+
+    def custody_faults(self, conn: Connection, ids: Sequence[str]) -> Sequence[Fault]:
+        """What contradicts the ledger among these pieces of evidence."""
+        ...
+
+    def all_custody_faults(self) -> Sequence[Fault]:
+        """What contradicts the ledger among all evidence there is or was."""
+        ...
 
 
 def append(
@@ -54,13 +61,15 @@ def append(
     evidence_id: str,
     action: Action,
     *,
+    ledger: Witness,
     who: str,
     why: str,
     origin: str,
     facts: Mapping[str, Any] | None = None,
     at: datetime | None = None,
 ) -> bytes:
-    """Add a record in the caller's transaction; its hash, the new head of the chain.
+    """Add a record, and its entry in the ledger, in the caller's transaction; its hash, the new
+    head of the chain.
 
     Two processes that append at once follow each other: the evidence row is locked first.
     """
@@ -90,14 +99,41 @@ def append(
     }
     head = record_hash(previous, record)
     connection.execute(custody.insert(), {**record, "previous": previous, "hash": head})
+    logged = {
+        "evidence_id": evidence_id,
+        "number": number,
+        "action": action.value,
+        "custody_head": head.hex(),
+    }
+    ledger.append(connection, CUSTODY, logged, subject=evidence_id)
     return head
 
 
-def record_hash(previous: bytes, record: Mapping[str, Any]) -> bytes:
-    """The hash of a record that follows ``previous``."""
-    fields = ("evidence_id", "number", "at", "who", "action", "why", "origin", "facts")
-    plain = as_plain({name: record[name] for name in fields})
-    return hashlib.sha256(_DOMAIN + previous + rfc8785.dumps(plain)).digest()
+def retime(
+    connection: Connection,
+    evidence_id: str,
+    until: datetime | None,
+    *,
+    ledger: Witness,
+    who: str,
+    why: str,
+    origin: str,
+) -> bytes:
+    """Keep a piece of evidence ``until`` another time (None: until something sets one), on record;
+    the new head of its chain. Setting the row's time alone makes the sweep refuse it."""
+    connection.execute(
+        update(evidence).where(evidence.c.id == evidence_id).values(expires_at=until)
+    )
+    return append(
+        connection,
+        evidence_id,
+        Action.RETIMED,
+        ledger=ledger,
+        who=who,
+        why=why,
+        origin=origin,
+        facts=end_facts(until),
+    )
 
 
 def records(connection: Connection, evidence_id: str) -> list[RowMapping]:
@@ -107,38 +143,6 @@ def records(connection: Connection, evidence_id: str) -> list[RowMapping]:
             select(custody).where(custody.c.evidence_id == evidence_id).order_by(custody.c.number)
         ).mappings()
     )
-
-
-def verify(connection: Connection, row: RowMapping) -> Break | None:
-    """Check the chain of the evidence ``row``: its links, and that the row is what was sealed.
-
-    The first break, or None.
-    """
-    evidence_id = row["id"]
-    previous = GENESIS
-    chain = records(connection, evidence_id)
-    for number, record in enumerate(chain, start=1):
-        if record["number"] != number:
-            return Break(evidence_id=evidence_id, number=number, what="a record is missing")
-        if record["previous"] != previous or record["hash"] != record_hash(previous, dict(record)):
-            return Break(evidence_id=evidence_id, number=number, what="a record was changed")
-        previous = record["hash"]
-    if not chain or chain[0]["action"] != Action.SEALED.value:
-        return Break(evidence_id=evidence_id, number=1, what="the record of sealing is missing")
-    if chain[0]["facts"] != seal_facts(dict(row)):
-        return Break(
-            evidence_id=evidence_id,
-            number=1,
-            what="the row differs from its record of sealing",
-        )
-    return None
-
-
-def seal_facts(row: Mapping[str, Any]) -> dict[str, Any]:
-    """What the record of sealing says of an evidence row: everything that must never change."""
-    fields = ("object_name", "size", "md5", "sha256", "sealed_size", "sealed_sha256", "recipients")
-    plain: dict[str, Any] = as_plain({name: row[name] for name in fields})
-    return plain
 
 
 def mark(connection: Connection, evidence_id: str, state: str, **values: Any) -> None:

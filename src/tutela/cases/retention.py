@@ -17,6 +17,7 @@ from sqlalchemy import Connection, and_, delete, exists, or_, select, update
 from tutela.cases import custody
 from tutela.cases.check import orphans
 from tutela.core import Outcome, utc_now
+from tutela.errors import EvidenceDamaged
 from tutela.settings import Settings
 from tutela.store import Database, Objects, Outbox
 from tutela.store.tables.cases import case_items, cases
@@ -32,10 +33,6 @@ Held = Callable[[Connection, Collection[str]], Collection[str]]
 Erase = Callable[[Connection, Sequence[str]], None]
 """Called with the ids of decisions that are being deleted, in that transaction (the ledger forgets
 their salts and records by it)."""
-
-Certify = Callable[[Connection, str, bytes], None]
-"""Called with the id of destroyed evidence and the hash of its last custody record, which is the
-certificate, in that transaction (the ledger testifies to it)."""
 
 
 @dataclass(slots=True)
@@ -66,15 +63,12 @@ def _erase_nothing(_connection: Connection, _decisions: Sequence[str]) -> None:
     return None
 
 
-def _certify_nothing(_connection: Connection, _evidence: str, _head: bytes) -> None:
-    return None
-
-
 class Retention:
     """The sweep. Run it under a lease, so that one process at a time does it.
 
-    ``held`` tells which cases a legal hold keeps; ``erase`` lets other rooms forget decisions,
-    ``certify`` lets them testify to destructions.
+    ``held`` tells which cases a legal hold keeps; ``erase`` lets other rooms forget decisions;
+    ``ledger`` testifies to each step of a destruction, and says beforehand whether evidence is as
+    it was logged: the row's own word that it is due counts for nothing.
     Raises ``StoreUnavailable`` and ``StorageFull`` as the stores do; what was ended until then
     stays ended, and the next sweep goes on.
     """
@@ -85,35 +79,47 @@ class Retention:
         objects: Objects,
         settings: Settings,
         *,
+        ledger: custody.Witness,
         held: Held = _hold_nothing,
         erase: Erase = _erase_nothing,
-        certify: Certify = _certify_nothing,
     ) -> None:
         self.database = database
         self.objects = objects
         self.settings = settings
         self.held = held
         self.erase = erase
-        self.certify = certify
+        self.ledger = ledger
 
     def sweep(self, now: datetime | None = None) -> Swept:
-        """End what is due at ``now`` (the present moment where None)."""
+        """End what is due at ``now`` (the present moment where None).
+
+        Evidence and decisions that are not as they were logged are not ended. Once everything
+        else is, that raises ``EvidenceDamaged``, at each sweep until somebody has looked.
+        """
         at = now or utc_now()
         swept = Swept()
-        swept.evidence = self._end_evidence(at)
-        swept.decisions, swept.items = self._end_decisions(at)
+        swept.evidence, refused = self._end_evidence(at)
+        swept.decisions, swept.items, altered = self._end_decisions(at)
         swept.cases = self._end_cases(at)
         swept.orphans = self._end_orphans()
         swept.events = Outbox(self.database).purge(at - self._event_age())
         swept.unfinished_puts = self.objects.sweep()
+        if refused or altered:
+            raise EvidenceDamaged(
+                f"{refused} pieces of evidence and {altered} decisions are marked as due, but are "
+                "not as they were logged.",
+                kept="They were kept; everything else that was due has ended.",
+                next_step="Run 'tutela vault check' and 'tutela verify' to see which and why.",
+            )
         return swept
 
     def _event_age(self) -> timedelta:
         """How long events are kept: as allowed uploads, and no shorter than they are retried."""
         return max(timedelta(days=self.settings.uploads.keep_days), timedelta(days=7))
 
-    def _end_evidence(self, at: datetime) -> int:
-        ended, last = 0, ""
+    def _end_evidence(self, at: datetime) -> tuple[int, int]:
+        """How many pieces were ended, and how many refused as not being what was logged."""
+        ended, refused, last = 0, 0, ""
         while True:
             with self.database.begin() as connection:
                 due = connection.execute(
@@ -130,15 +136,19 @@ class Retention:
                     .with_for_update(skip_locked=True)
                 ).all()
                 kept = self._held(connection, {row.case_id for row in due})
-                ids = [r.id for r in due if r.state == "ending" or r.case_id not in kept]
-                for row in due:
-                    if row.state == "kept" and row.case_id not in kept:
-                        self._log(connection, row.id, custody.Action.ENDING, "ending")
+                ending = [r for r in due if r.state == "ending" or r.case_id not in kept]
+                faults = self.ledger.custody_faults(connection, [row.id for row in ending])
+                damaged = {fault.evidence_id for fault in faults}
+                ids = [row.id for row in ending if row.id not in damaged]
+                for row in ending:
+                    if row.state == "kept" and row.id not in damaged:
+                        self._log(connection, row.id, custody.Action.ENDING, "ending", at)
+            refused += len(damaged)
             for evidence_id in ids:
                 self._destroy(evidence_id)
             ended += len(ids)
             if len(due) < BATCH:
-                return ended
+                return ended, refused
             last = due[-1].id
 
     def _destroy(self, evidence_id: str) -> None:
@@ -152,27 +162,34 @@ class Retention:
                 select(evidence.c.state).where(evidence.c.id == evidence_id).with_for_update()
             ).scalar_one()
             if state == "ending":  # else another process has just finished it
-                head = self._log(connection, evidence_id, custody.Action.DESTROYED, "destroyed")
-                self.certify(connection, evidence_id, head)
+                self._log(connection, evidence_id, custody.Action.DESTROYED, "destroyed")
 
     def _log(
-        self, connection: Connection, evidence_id: str, action: custody.Action, state: str
-    ) -> bytes:
+        self,
+        connection: Connection,
+        evidence_id: str,
+        action: custody.Action,
+        state: str,
+        at: datetime | None = None,
+    ) -> None:
         values = {}
         if action is custody.Action.DESTROYED:
             values = {"destroyed_at": utc_now(), "facts": None}
         custody.mark(connection, evidence_id, state, **values)
-        return custody.append(
+        custody.append(
             connection,
             evidence_id,
             action,
+            ledger=self.ledger,
+            at=at,
             who="tutela",
             why="Its retention is over and no hold keeps it.",
             origin="retention",
         )
 
-    def _end_decisions(self, at: datetime) -> tuple[int, int]:
-        ended_decisions = ended_items = 0
+    def _end_decisions(self, at: datetime) -> tuple[int, int, int]:
+        """How many decisions and items were ended, and how many decisions refused as altered."""
+        ended_decisions = ended_items = refused = 0
         last = datetime.min.replace(tzinfo=at.tzinfo), ""
         while True:
             with self.database.begin() as connection:
@@ -194,7 +211,10 @@ class Retention:
                     .limit(BATCH)
                 ).all()
                 kept = self._held(connection, {row.case_id for row in due})
-                ending = [row for row in due if row.case_id not in kept]
+                free = [row for row in due if row.case_id not in kept]
+                altered = self.ledger.altered_decisions(connection, [row.id for row in free])
+                refused += len(altered)
+                ending = [row for row in free if row.id not in altered]
                 if ending:
                     ids = [row.id for row in ending]
                     self.erase(connection, ids)
@@ -202,7 +222,7 @@ class Retention:
                     ended_items += self._end_items(connection, {row.item_id for row in ending})
                     ended_decisions += len(ids)
             if len(due) < BATCH:
-                return ended_decisions, ended_items
+                return ended_decisions, ended_items, refused
             last = due[-1].expires_at, due[-1].id
 
     def _end_items(self, connection: Connection, ids: Collection[str]) -> int:

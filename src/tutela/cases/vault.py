@@ -20,6 +20,7 @@ from sqlalchemy import Connection
 from tutela.cases import custody, recipients
 from tutela.cases.sealing import Sealable, Sealed, encrypt
 from tutela.core import new_id, utc_now
+from tutela.core.custody import seal_facts
 from tutela.errors import EvidenceDamaged, Unavailable
 from tutela.settings import Settings
 from tutela.store import Database, Objects, insert_new
@@ -106,16 +107,15 @@ class Vault:
         sealed: Sealed,
         case_id: str | None,
         *,
+        ledger: custody.Witness,
         item_id: str | None = None,
         expires_at: datetime | None = None,
         who: str = "tutela",
         why: str = "The upload was held or blocked for a match.",
         origin: str = "api",
     ) -> bytes:
-        """Write the evidence and its first custody record in the caller's transaction.
-
-        The hash of that record, the head of its custody chain, for the ledger. The case must be
-        there already.
+        """Write the evidence, its first custody record and that record's entry in the ledger, in
+        the caller's transaction; the record's hash. The case must be there already.
         """
         row = {
             "id": sealed.evidence_id,
@@ -138,10 +138,11 @@ class Vault:
             connection,
             sealed.evidence_id,
             custody.Action.SEALED,
+            ledger=ledger,
             who=who,
             why=why,
             origin=origin,
-            facts=custody.seal_facts(row),
+            facts=seal_facts(row),
             at=sealed.sealed_at,
         )
 

@@ -53,14 +53,16 @@ def check(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar.")] = False,
 ) -> None:
-    """Compare every sealed object with its record, its name and its custody chain.
+    """Compare every sealed object with its record, its name, its custody chain and the ledger.
 
-    Exit code 0 where all is whole, 1 where something is missing, changed or does not open.
-    Objects without a record are told and are no fault.
+    Run 'tutela verify' too: it says whether the ledger itself is whole. Exit code 0 where all is
+    whole, 1 where something is missing, changed, not as it was logged or does not open. Objects
+    without a record are told and are no fault.
     """
     from tutela.cases.check import check_vault
     from tutela.cases.recipients import key_path
     from tutela.store import Database, Objects
+    from tutela.transparency import Ledger
 
     settings = load_settings()
     database = Database(settings)
@@ -71,6 +73,7 @@ def check(
             report = check_vault(
                 database,
                 Objects(settings),
+                Ledger(database, settings),
                 key=(key or key_path(settings)) if open_ or key else None,
                 who=_who(),
                 progress=lambda done, total: bar.update(task, completed=done, total=total),
@@ -88,7 +91,8 @@ def _as_json(report: CheckReport) -> str:
 
 def _as_text(report: CheckReport, *, opened: bool) -> str:
     lines = [
-        f"{trouble.kind.value}  {trouble.evidence_id or '-'}  {trouble.object_name}: {trouble.what}"
+        f"{trouble.kind.value}  {trouble.evidence_id or '-'}  {trouble.object_name or '-'}: "
+        f"{trouble.what}"
         for trouble in report.troubles
     ]
     count = f"{report.checked} sealed objects ({report.sealed_bytes} bytes) checked"

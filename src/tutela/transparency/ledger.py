@@ -18,6 +18,7 @@ from typing import Any
 from sqlalchemy import Connection, bindparam, insert, select, update
 
 from tutela.core import new_id, utc_now
+from tutela.core.custody import CUSTODY
 from tutela.errors import InvalidInput, LedgerDamaged, NotFound
 from tutela.settings import Settings
 from tutela.store import Database
@@ -26,11 +27,12 @@ from tutela.store.tables.ledger import ledger_entries, ledger_state
 
 from .canonical import canonical
 from .merkle import inclusion_proof, leaf_hash
-from .records import DECISION, SALT_BYTES, commitment, decision_record
+from .records import DECISION, ERASURE, SALT_BYTES, commitment, decision_record, erasure_record
 from .tiles import TileFolder
+from .verify_evidence import CustodyFault, all_faults, faults_of
 
-ERASURE = "erasure"
-"""The kind of entry that names which entries were erased."""
+LASTING = (ERASURE, CUSTODY)
+"""Kinds of entry that nothing erases: they hold ids and hashes of our own only."""
 MAX_ERASED = 500
 """Subjects named in one erasure entry."""
 
@@ -106,24 +108,53 @@ class Ledger:
         """Forgets what the entries about ``subjects`` say, and logs that it did; how many entries.
 
         Their salts and records are deleted: the commitments in the tree stay and tell nothing.
-        ``reason`` is a few words (``retention``); the erasure's own entry names the subjects' ids.
-        Delete the rows themselves in the same transaction.
+        ``reason`` is a few words (``retention``); the erasure's own entry names each erased entry
+        (``records.erasure_record``). Delete the rows themselves in the same transaction.
         """
         erased = 0
         for start in range(0, len(subjects), MAX_ERASED):
             some = list(subjects[start : start + MAX_ERASED])
             done = conn.execute(
-                update(ledger_entries).where(
+                update(ledger_entries)
+                .where(
                     ledger_entries.c.subject.in_(bindparam("subjects", expanding=True)),
-                    ledger_entries.c.kind != ERASURE,
+                    ledger_entries.c.kind.not_in(LASTING),
                     ledger_entries.c.salt.is_not(None),
-                ),
+                )
+                .returning(ledger_entries.c.seq, ledger_entries.c.commitment),
                 {"subjects": some, "salt": None, "record": None},
-            )
-            if done.rowcount:
-                erased += done.rowcount
-                self.append(conn, ERASURE, {"subjects": some, "reason": reason})
+            ).all()
+            if done:
+                erased += len(done)
+                named = [(row.seq, bytes(row.commitment)) for row in done]
+                self.append(conn, ERASURE, erasure_record(named, reason))
         return erased
+
+    def altered_decisions(self, conn: Connection, ids: Sequence[str]) -> set[str]:
+        """Those decisions whose rows are not what was logged, or were never logged."""
+        if not ids:
+            return set()
+        found = conn.execute(
+            select(ledger_entries).where(
+                ledger_entries.c.subject.in_(ids), ledger_entries.c.kind == DECISION
+            )
+        )
+        entries = {row.subject: row for row in found}
+        rows = conn.execute(select(decisions).where(decisions.c.id.in_(ids))).mappings()
+        return {row["id"] for row in rows if not _as_logged(dict(row), entries.get(row["id"]))}
+
+    def custody_faults(self, conn: Connection, ids: Sequence[str]) -> list[CustodyFault]:
+        """What contradicts the ledger among these pieces of evidence, whose rows the caller has
+        locked."""
+        return faults_of(conn, ids)
+
+    def all_custody_faults(self) -> list[CustodyFault]:
+        """What contradicts the ledger among all evidence that is or was there. It reads the
+        entries' own commitments; that these are the published ones is for ``verify`` to say."""
+        with self.database.read() as conn:
+            if not self.database.is_sqlite:
+                conn.execution_options(isolation_level="REPEATABLE READ")
+            return list(all_faults(conn))
 
     def prove(self, entry_id: str) -> Proof:
         """The proof that an entry is in the published tree.
@@ -179,6 +210,17 @@ def _entry(
         "record": kept,
     }
     return entry, row
+
+
+def _as_logged(row: Mapping[str, Any], entry: Any) -> bool:
+    """Whether a row of ``decisions`` is what its entry commits to."""
+    if entry is None or entry.salt is None:
+        return False
+    try:
+        record = decision_record(row)
+    except InvalidInput:
+        return False
+    return commitment(DECISION, record, bytes(entry.salt)) == bytes(entry.commitment)
 
 
 def _record_of(conn: Connection, row: Any) -> bytes | None:

@@ -8,7 +8,7 @@ the signed tree no longer holds.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import Column
@@ -24,8 +24,10 @@ SALT_BYTES = 32
 
 DECISION = "decision"
 """The kind of entry whose record is a row of ``decisions``."""
-UNBOUND = frozenset({"ledger_entry", "expires_at"})
-"""Columns of a decision that may change afterwards: where its entry is, and when it is to go."""
+ERASURE = "erasure"
+"""The kind of entry that names which entries were erased."""
+UNBOUND = frozenset({"ledger_entry"})
+"""The column of a decision that may change afterwards: where its entry is."""
 
 
 def commitment(kind: str, record: bytes, salt: bytes) -> bytes:
@@ -39,6 +41,21 @@ def decision_record(row: Mapping[str, Any]) -> bytes:
     Columns that ``row`` leaves out count with their default. All columns are bound but ``UNBOUND``.
     """
     return canonical({name: row.get(name, default) for name, default in _BOUND})
+
+
+def erasure_record(erased: Sequence[tuple[int | None, bytes]], reason: str) -> dict[str, Any]:
+    """The record of an erasure: every entry it erased, once, and how many.
+
+    An entry is named by what the signed tree fixes: its number, or its commitment (hex) while it
+    waits for one. Ids and subjects are columns of the database, which whoever can write there may
+    exchange.
+    """
+    return {
+        "entries": sorted(seq for seq, _ in erased if seq is not None),
+        "waiting": sorted(commitment.hex() for seq, commitment in erased if seq is None),
+        "count": len(erased),
+        "reason": reason,
+    }
 
 
 def _default(column: Column[Any]) -> Any:

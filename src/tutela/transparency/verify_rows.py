@@ -1,7 +1,8 @@
 """Checks the database's side of the ledger: what the public commitments commit to.
 
 Every entry whose salt is there must open to its record, a decision's record being its row as it
-stands now; every row must have its entry; every erased entry must be named by an erasure.
+stands now; every row must have its entry; every erased entry must be named by an erasure, and
+every named one erased; evidence must be as its entries say.
 """
 
 from __future__ import annotations
@@ -10,7 +11,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-import msgspec
 from sqlalchemy import Connection, Row, and_, select
 
 from tutela.errors import InvalidInput
@@ -18,9 +18,10 @@ from tutela.store import Database
 from tutela.store.tables.decisions import decisions
 from tutela.store.tables.ledger import ledger_entries, ledger_state
 
-from .ledger import ERASURE
+from .erasures import Erasures
 from .records import DECISION, commitment, decision_record
 from .report import Findings
+from .verify_evidence import all_faults
 
 BATCH = 1_000
 """Rows read at once."""
@@ -68,10 +69,10 @@ def check_rows(
     """Compares the database with the public tree of ``size`` entries (None: it could not be read)
     and every record with its commitment. What does not hold is noted in ``found``."""
     counts = RowCheck()
-    erased: dict[str, str] = {}
     with database.read() as conn:
         if not database.is_sqlite:
             conn.execution_options(isolation_level="REPEATABLE READ")
+        erasures = Erasures.read(conn, found)
         expected = 0
         for row in _entries(conn):
             if row.entry_seq is None or (size is not None and row.entry_seq >= size):
@@ -82,11 +83,18 @@ def check_rows(
                     expected += 1
                 expected += 1
                 _compare(row, public(row.entry_seq), found)
-            _open(row, counts, erased, found)
+            _open(row, counts, erasures, found)
         for missing in range(expected, size or 0):
             found.add("ledger_entries", "the entry's row is missing", entry=missing)
-        _check_erased(conn, erased, found)
+        erasures.finish(found)
         _check_unlogged(conn, found)
+        for fault in all_faults(conn):
+            found.add(
+                f"evidence {fault.evidence_id}".rstrip(),
+                fault.what,
+                entry=fault.entry,
+                subject=fault.evidence_id or None,
+            )
     return counts
 
 
@@ -120,14 +128,15 @@ def _compare(row: Row[Any], public: bytes | None, found: Findings) -> None:
         )
 
 
-def _open(row: Row[Any], counts: RowCheck, erased: dict[str, str], found: Findings) -> None:
+def _open(row: Row[Any], counts: RowCheck, erasures: Erasures, found: Findings) -> None:
     """Compares one record with its commitment."""
     at = {"entry": row.entry_seq, "subject": row.entry_subject}
     where = f"ledger_entries {row.entry_id}"
     decides = row.entry_kind == DECISION
     if row.entry_salt is None:
         counts.erased += 1
-        erased[row.entry_id] = row.entry_subject or ""
+        if not erasures.names(row.entry_seq, bytes(row.entry_commitment)):
+            found.add(where, "the entry was erased, but no erasure was logged", **at)
         if decides and row.id is not None:
             found.add(f"decisions {row.id}", "the row is there although its entry is erased", **at)
         return
@@ -154,41 +163,6 @@ def _record(row: Row[Any]) -> bytes:
     if row.entry_kind != DECISION:
         return (row.entry_record or "").encode()
     return decision_record({column.name: getattr(row, column.name) for column in decisions.columns})
-
-
-def _check_erased(conn: Connection, erased: dict[str, str], found: Findings) -> None:
-    """Every erased entry must be named by an erasure that is itself logged."""
-    named: set[str] = set()
-    wanted = set(erased.values())
-    last = ""
-    while wanted - named:
-        rows = conn.execute(
-            select(ledger_entries.c.id, ledger_entries.c.record)
-            .where(ledger_entries.c.kind == ERASURE, ledger_entries.c.id > last)
-            .order_by(ledger_entries.c.id)
-            .limit(BATCH)
-        ).all()
-        for row in rows:
-            named.update(_named(row.record))
-        if len(rows) < BATCH:
-            break
-        last = rows[-1].id
-    for entry_id, subject in erased.items():
-        if subject not in named:
-            found.add(
-                f"ledger_entries {entry_id}",
-                "the entry was erased, but no erasure was logged",
-                subject=subject or None,
-            )
-
-
-def _named(record: str | None) -> list[str]:
-    try:
-        value = msgspec.json.decode(record or "{}")
-    except msgspec.DecodeError:
-        return []  # its own entry no longer opens and is noted there
-    subjects = value.get("subjects", []) if isinstance(value, dict) else []
-    return [subject for subject in subjects if isinstance(subject, str)]
 
 
 def _check_unlogged(conn: Connection, found: Findings) -> None:

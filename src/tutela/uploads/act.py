@@ -197,7 +197,7 @@ class Act:
             self._write_rest(connection, plan)
 
     def _write_cases(self, connection: Connection, plan: Plan) -> None:
-        """Cases, their items and evidence; the head of each custody chain goes to the ledger."""
+        """Cases, their items and evidence with its custody record, which goes to the ledger."""
         decision = plan.decision
         for draft in plan.cases:
             connection.execute(insert(cases), case_row(plan, draft, self._expires(plan)))
@@ -211,18 +211,15 @@ class Act:
                 },
             )
             if draft.sealed is not None:
-                head = self._vault.record(
+                self._vault.record(
                     connection,
                     draft.sealed,
                     draft.id,
+                    ledger=self._ledger,
                     item_id=plan.item.id,
                     expires_at=self._expires(plan),
                     origin=plan.item.entrance,
                 )
-                evidence_id = draft.sealed.evidence_id
-                custody = {"evidence_id": evidence_id, "decision_id": decision.id}
-                custody["custody_head"] = head.hex()
-                self._ledger.append(connection, "evidence", custody, subject=evidence_id)
 
     def _write_rest(self, connection: Connection, plan: Plan) -> None:
         """The events that leave the house, and what waits to be examined again."""
