@@ -9,12 +9,14 @@ import signal
 import threading
 import time
 from collections import deque
+from collections.abc import Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from tutela.core import Fault, FaultKind, Media
-from tutela.errors import DecoderUnavailable
+from tutela.errors import DecoderUnavailable, InvalidSetting
 from tutela.hashing.options import HashOptions
 from tutela.settings import MIB
 
@@ -54,7 +56,8 @@ class DecoderPool:
 
     A bad file never raises: a crash or a hang gives a ``Media`` of kind ``unreadable`` with the
     file's digests and the fault, and the worker is replaced. ``DecoderUnavailable`` is raised only
-    where the pool is not running.
+    where the pool is not running. ``private`` are folders that no worker may be able to read
+    (keys, database): a start where one could raises ``InvalidSetting``.
     """
 
     def __init__(
@@ -64,11 +67,15 @@ class DecoderPool:
         memory_bytes: int = 1536 * MIB,
         *,
         job: str = JOB,
+        private: Sequence[Path] = (),
     ) -> None:
         self.options = options or HashOptions()
         self._size = workers or len(os.sched_getaffinity(0))
         self._config = Config(
-            job=job, memory_bytes=memory_bytes, file_bytes=self.options.max_member_bytes
+            job=job,
+            memory_bytes=memory_bytes,
+            file_bytes=self.options.max_member_bytes,
+            private=tuple(str(folder.absolute()) for folder in private),
         )
         self._lock = threading.Lock()
         self._starting = threading.Lock()
@@ -83,9 +90,10 @@ class DecoderPool:
         self._crashes = self._timeouts = self._replaced = 0
 
     @classmethod
-    def from_settings(cls, hashing: HashingSettings) -> Self:
-        """A pool as an operator's ``hashing`` settings ask for."""
-        return cls(HashOptions.from_settings(hashing), hashing.workers, hashing.worker_memory_bytes)
+    def from_settings(cls, hashing: HashingSettings, *, private: Sequence[Path] = ()) -> Self:
+        """A pool as an operator's ``hashing`` settings ask for; ``private`` as in ``__init__``."""
+        options = HashOptions.from_settings(hashing)
+        return cls(options, hashing.workers, hashing.worker_memory_bytes, private=private)
 
     @property
     def workers(self) -> int:
@@ -101,7 +109,7 @@ class DecoderPool:
     # ---------------------------------------------------------------- starting and stopping
 
     async def start(self) -> None:
-        """Start the zygote and the workers. Raises ``DecoderUnavailable``."""
+        """Start the zygote and the workers. Raises ``DecoderUnavailable``, ``InvalidSetting``."""
         await asyncio.to_thread(self.start_blocking)
 
     def start_blocking(self) -> None:
@@ -389,7 +397,7 @@ class DecoderPool:
                 if zygote is None and self._running and time.monotonic() >= self._not_before:
                     try:
                         zygote = self._zygote = Zygote(self._config)
-                    except DecoderUnavailable:
+                    except (DecoderUnavailable, InvalidSetting):
                         self._not_before = time.monotonic() + START_AGAIN_SECONDS
             if zygote is None:
                 break
