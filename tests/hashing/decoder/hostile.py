@@ -106,6 +106,11 @@ def hash_media(
             on_video()
             on_video()
             time.sleep(600)
+        case "video-later":
+            on_video()
+            time.sleep(0.3)
+            on_video()
+            time.sleep(600)
         case "memory":
             _memory()
         case "raise":
