@@ -34,7 +34,7 @@ FAST_PIXELS = 4_000_000
 """From this size on, luma is decoded with the faster inverse DCT: it is up to two grey levels off
 in single pixels, which cancels out (0 bits of difference in 80 of 80 pictures, 5 % less time)."""
 MAX_SCANS = 500
-"""Scans of one picture; usual are 10 (progressive), seldom 64. libjpeg-turbo's fuzzers stop here."""
+"""Scans of one picture; progressive ones usually have 10. libjpeg-turbo's fuzzers stop here."""
 MAX_SCANNED_PIXELS = 4_000_000_000
 """Scans times pixels. A scan of a few bytes goes over every block in one call that nothing can
 interrupt; so much takes some five seconds of CPU, and is 160 scans of 24 million pixels."""
