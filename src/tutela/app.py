@@ -69,7 +69,7 @@ class Tutela:
         )
         self.spool = Spool(settings)
         options = HashOptions.from_settings(settings.hashing)
-        self.decoder = DecoderPool.from_settings(settings.hashing)
+        self.decoder = DecoderPool.from_settings(settings.hashing, private=(settings.data_dir,))
         self.gate = UploadGate(self.decoder, self.lists, options, settings.lists)
         self.act = Act(
             database=self.database,

@@ -97,7 +97,11 @@ class HashingSettings(_Section):
     video: Literal["every", "second", "keyframes", "off"] = Field(
         "second", description="Which frames of a video are hashed."
     )
-    workers: int = Field(0, ge=0, description="Decoder processes; 0 is one per core.")
+    workers: int = Field(
+        0,
+        ge=0,
+        description="Decoder processes; 0 is one per core. Of one or two, films start one more.",
+    )
     worker_memory_bytes: int = Field(
         1536 * MIB, ge=512 * MIB, description="Address space of one decoder process."
     )

@@ -41,14 +41,14 @@ def test_warming_up_compiles_every_kernel_that_pictures_need() -> None:
 
 SHUT_OFF = """
 import numpy as np, numba, os
-from tutela.hashing.decoder import sandbox, zygote
+from tutela.hashing.decoder import folders, sandbox, zygote
 
 @numba.njit(cache=True)
 def late(a):
     return a.sum()
 
 zygote.forget_caches()
-sandbox.shut_off(sandbox.interpreter_folders())
+sandbox.shut_off(folders.code_folders())
 assert late(np.arange(4)) == 6
 print("compiled in memory")
 """

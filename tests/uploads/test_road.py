@@ -31,7 +31,7 @@ from tutela.store.tables.decisions import decisions, items
 from tutela.store.tables.evidence import custody, evidence
 from tutela.store.tables.ledger import ledger_entries
 from tutela.store.tables.outbox import outbox
-from tutela.uploads.gate import _of_fault
+from tutela.uploads.gate import CRASHES, _of_fault, forgiven
 from tutela.uploads.records import Asker
 
 
@@ -197,10 +197,13 @@ def test_an_unreadable_file_is_held_without_a_case(house: House) -> None:
 @pytest.mark.parametrize("kind", list(FaultKind))
 def test_every_fault_becomes_a_finding_that_cannot_allow(kind: FaultKind) -> None:
     fault = Fault(kind=kind, detail="x")
-    first = _of_fault(fault, forgive=True)
-    last = _of_fault(fault, forgive=False)
+    first = _of_fault(fault, CRASHES)
+    again = _of_fault(fault, forgiven(1, 5))
+    last = _of_fault(fault, forgiven(5, 5))
     assert first.kind is (FindingKind.FAULT if kind.ours else FindingKind.UNREADABLE)
     away = kind is FaultKind.UNAVAILABLE
+    ours = away or kind is FaultKind.CRASHED  # a second time-out is the file's doing
+    assert again.kind is (FindingKind.FAULT if ours else FindingKind.UNREADABLE)
     assert last.kind is (FindingKind.FAULT if away else FindingKind.UNREADABLE)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 import httpx
 import pytest
@@ -115,3 +116,12 @@ def test_a_decision_read_back_says_what_was_decided(server: Server, admin: httpx
     assert said["ledger_entry"].startswith("led_")
     with server.client(Scope.DECISIONS_READ) as client:
         assert client.get("/v1/decisions/dec_none").status_code == 404
+
+
+def test_a_decoder_that_keeps_uploads_waiting_is_busy_and_still_ready(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    health = replace(server.tutela.decoder.health(), waiting=3, longest_wait=5.0)
+    monkeypatch.setattr(server.tutela.decoder, "health", lambda: health)
+    ready = httpx.get(f"{server.url}/readyz")
+    assert (ready.status_code, ready.json()["checks"]["decoder"]) == (200, "busy")

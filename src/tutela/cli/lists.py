@@ -437,7 +437,9 @@ def _signals_of(
                 path = Path(each)
                 if path.is_file():
                     if pool is None:
-                        pool = DecoderPool.from_settings(load_settings().hashing)
+                        settings = load_settings()
+                        private = (settings.data_dir,)
+                        pool = DecoderPool.from_settings(settings.hashing, private=private)
                         asyncio.run(pool.start())
                     with Source.from_path(path) as source:
                         media = pool.hash_blocking(source)

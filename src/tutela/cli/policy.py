@@ -312,11 +312,13 @@ def _hashed(paths: list[Path]) -> list[Media]:
 
     if not paths:
         return []
-    settings = load_settings().hashing
+    whole = load_settings()
+    settings = whole.hashing
     pool = DecoderPool(
         HashOptions.from_settings(settings).replaced(views=False),
         workers=1,
         memory_bytes=settings.worker_memory_bytes,
+        private=(whole.data_dir,),
     )
     asyncio.run(pool.start())
     hashed: list[Media] = []

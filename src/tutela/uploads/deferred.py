@@ -33,7 +33,7 @@ from tutela.store.tables.uploads import deferred_uploads
 
 from .act import Act
 from .decide import Decide
-from .gate import Examined, UploadGate
+from .gate import Examined, UploadGate, forgiven
 from .records import Asker
 from .spool import Spool
 
@@ -101,8 +101,8 @@ class Deferred:
         except (NotFound, EvidenceDamaged):
             return await self._close(waiting, "Its bytes are gone or damaged.")
         with source:
-            last = waiting.tries + 1 >= self._settings.deferred_tries
-            examined = await self._road.gate.examine(source, forgive=not last)
+            forgive = forgiven(waiting.tries + 1, self._settings.deferred_tries)
+            examined = await self._road.gate.examine(source, forgive=forgive)
             plan = await self._road.decide(
                 waiting.item,
                 examined,

@@ -33,6 +33,7 @@ from tutela.settings import ListSettings
 
 CRASHES = frozenset({FaultKind.CRASHED, FaultKind.TIMED_OUT})
 """Faults that a file can bring about by itself; after some tries they are held against it."""
+NONE: frozenset[FaultKind] = frozenset()
 
 
 FEW = 4
@@ -92,11 +93,11 @@ class UploadGate:
         self._options = options
         self._settings = settings
 
-    async def examine(self, source: Source, *, forgive: bool = True) -> Examined:
+    async def examine(self, source: Source, *, forgive: frozenset[FaultKind] = CRASHES) -> Examined:
         """Everything seen in one file. Never raises for a bad file or a part that is away.
 
-        ``forgive=False`` is the last try of a deferred upload: a decoder that crashed or timed out
-        again is then the file's doing (``unreadable``), no longer ours (``fault``).
+        ``forgive`` names which of ``CRASHES`` are still taken for our doing (``fault``); the others
+        are the file's (``unreadable``). See ``forgiven``.
         """
         started = time.perf_counter()
         media = await self._hash(source)
@@ -211,8 +212,14 @@ def _faults(media: Media) -> tuple[Fault, ...]:
     return faults
 
 
-def _of_fault(fault: Fault, forgive: bool) -> Finding:
-    ours = fault.kind.ours and (forgive or fault.kind not in CRASHES)
+def forgiven(tries: int, most: int) -> frozenset[FaultKind]:
+    """What may still be our doing when a deferred upload is tried again, for the ``tries``-th time
+    of ``most``: a second time-out is the file's doing, and at the last try a crash is, too."""
+    return frozenset({FaultKind.CRASHED}) if tries < most else NONE
+
+
+def _of_fault(fault: Fault, forgive: frozenset[FaultKind]) -> Finding:
+    ours = fault.kind.ours and (fault.kind in forgive or fault.kind not in CRASHES)
     return Finding(
         kind=FindingKind.FAULT if ours else FindingKind.UNREADABLE,
         detector="decoder",
@@ -255,4 +262,4 @@ def _ms(start: float, end: float) -> float:
     return round((end - start) * 1000, 3)
 
 
-__all__ = ["Decoder", "Examined", "Lists", "UploadGate"]
+__all__ = ["Decoder", "Examined", "Lists", "UploadGate", "forgiven"]

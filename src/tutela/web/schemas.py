@@ -217,6 +217,6 @@ class Ready(BaseModel):
     ready: bool
     protecting: bool
     headline: Literal["PROTECTING", "NOT PROTECTING"]
-    checks: dict[str, Literal["ok", "failing", "starting"]]
+    checks: dict[str, Literal["ok", "busy", "failing", "starting"]]
     selftest: dict[str, Any] = Field(description="When it last ran, and how that went.")
     version: str

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import ctypes
+import fcntl
 import os
+import platform
+import resource
 import signal
 import socket
+import struct
 import subprocess
 import threading
 import time
@@ -33,6 +37,16 @@ def _burn() -> None:
         sum(range(100_000))
 
 
+def _call(x86_64: int, aarch64: int, *arguments: int) -> int:
+    """A system call by its number. Raises ``OSError``."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    number = x86_64 if platform.machine() == "x86_64" else aarch64
+    answer = libc.syscall(number, *arguments)
+    if answer == -1:
+        raise OSError(ctypes.get_errno(), "refused")
+    return int(answer)
+
+
 TRIALS: dict[str, Callable[[], object]] = {
     "read": lambda: Path("/etc/passwd").read_text(),
     "environment": lambda: Path(f"/proc/{os.getppid()}/environ").read_bytes(),
@@ -43,6 +57,19 @@ TRIALS: dict[str, Callable[[], object]] = {
     "socket": lambda: socket.socket(),
     "unix": lambda: socket.socket(socket.AF_UNIX),
     "kill": lambda: os.kill(os.getppid(), signal.SIGTERM),
+    "limits": lambda: resource.prlimit(os.getppid(), resource.RLIMIT_NOFILE, (7, 7)),
+    "time": lambda: resource.prlimit(os.getppid(), resource.RLIMIT_CPU, (1, 1)),
+    "thread-kill": lambda: _call(234, 131, os.getppid(), os.getppid(), signal.SIGTERM),
+    "priority": lambda: os.setpriority(os.PRIO_PROCESS, os.getppid(), 19),
+    "processor": lambda: os.sched_setaffinity(os.getppid(), {0}),
+    "scheduler": lambda: os.sched_setscheduler(os.getppid(), os.SCHED_IDLE, os.sched_param(0)),
+    "io-priority": lambda: _call(251, 30, 1, os.getppid(), 3 << 13),
+    "owner": lambda: fcntl.fcntl(3, fcntl.F_SETOWN, os.getppid()),
+    "owner-ex": lambda: fcntl.fcntl(3, 15, struct.pack("ii", 1, os.getppid())),
+    "owner-ioctl": lambda: fcntl.ioctl(3, 0x8901, struct.pack("i", os.getppid())),
+    "owner-signal": lambda: fcntl.fcntl(3, 10, signal.SIGKILL),
+    "own-limits": lambda: resource.setrlimit(resource.RLIMIT_CORE, (0, 0)),
+    "own-signal": lambda: signal.pthread_kill(threading.get_ident(), 0),
     "ftruncate": lambda: os.ftruncate(_fd, 0),
     "scribble": lambda: os.pwrite(_fd, b"X", 0),
 }
@@ -79,6 +106,11 @@ def hash_media(
             on_video()
             on_video()
             time.sleep(600)
+        case "video-later":
+            on_video()
+            time.sleep(0.3)
+            on_video()
+            time.sleep(600)
         case "memory":
             _memory()
         case "raise":
@@ -102,9 +134,10 @@ def hash_media(
             fault = Fault(kind=FaultKind.DAMAGED, detail=str(os.getpid()))
         case "environ":
             fault = Fault(kind=FaultKind.DAMAGED, detail=" ".join(os.environ))
-        case "try":
+        case "try" | "open":
+            what = order.partition(":")[2]
             try:
-                TRIALS[order.partition(":")[2]]()
+                TRIALS[what]() if order.startswith("try") else Path(what).read_bytes()
                 detail = "done"
             except Exception as error:
                 detail = type(error).__name__

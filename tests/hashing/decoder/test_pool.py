@@ -244,6 +244,116 @@ def test_giving_up_on_a_file_frees_its_worker(make_pool: Make, family: Family) -
     assert len(family(pool)) == 1
 
 
+async def _films(pool: DecoderPool, count: int, seconds: float = 60) -> list[asyncio.Task[Media]]:
+    """So many films that take so long, all taken up as far as they may be."""
+
+    async def film() -> Media:
+        with Source.from_bytes(f"video:{seconds}".encode()) as source:
+            return await pool.hash(source)
+
+    tasks = [asyncio.create_task(film()) for _ in range(count)]
+    await asyncio.sleep(0)
+    while pool.health().films < min(count, pool._films.places):
+        await asyncio.sleep(0.01)
+    return tasks
+
+
+async def _give_up(tasks: list[asyncio.Task[Media]]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.wait(tasks)
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_films_keep_no_picture_waiting(make_pool: Make, workers: int) -> None:
+    pool = make_pool(workers=workers)
+
+    async def story() -> Media:
+        films = await _films(pool, workers + 3)
+        with Source.from_bytes(b"hello") as source:
+            media = await asyncio.wait_for(pool.hash(source), 10)
+        await _give_up(films)
+        await pool.stop()
+        return media
+
+    assert asyncio.run(story()).faults == ()
+
+
+def test_a_film_without_a_place_begins_when_it_has_one(make_pool: Make) -> None:
+    pool = make_pool(workers=1)
+
+    async def story() -> list[Media]:
+        return list(await asyncio.gather(*await _films(pool, 3, 0.1)))
+
+    assert [media.kind for media in asyncio.run(story())] == [MediaKind.OTHER] * 3
+    health = pool.health()
+    assert (health.films, health.waiting) == (0, 0)
+
+
+def test_the_worker_started_beside_films_goes_with_them(make_pool: Make, tell: Tell) -> None:
+    pool = make_pool(workers=1)
+
+    async def story() -> int:
+        films = await _films(pool, 1, 0.5)
+        while pool.health().workers < 2:
+            await asyncio.sleep(0.01)
+        await asyncio.gather(*films)
+        return pool.health().workers
+
+    assert asyncio.run(story()) == 1
+    assert tell(pool, "hello").faults == ()
+
+
+def test_who_waits_too_long_is_put_off_and_the_pool_says_that_it_is_busy(
+    make_pool: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pool = make_pool(cpu=100)
+    monkeypatch.setattr(pool_module, "PATIENCE", 0.5)
+    monkeypatch.setattr(pool_module, "BUSY_SECONDS", 0.1)
+
+    async def story() -> tuple[bool, Media, Media]:
+        with Source.from_bytes(b"sleep") as source:
+            asleep = asyncio.create_task(pool.hash(source))
+            await asyncio.sleep(0)
+            waiting = asyncio.create_task(pool.hash(source))
+            await asyncio.sleep(0.2)
+            busy = pool.health().busy
+            late = await waiting
+            await _give_up([asleep])
+        monkeypatch.setattr(pool_module, "PATIENCE", 20.0)
+        with Source.from_bytes(b"hello") as source:
+            return busy, late, await pool.hash(source)
+
+    busy, late, after = asyncio.run(story())
+    assert busy
+    assert kinds(late) == [FaultKind.UNAVAILABLE]
+    assert after.faults == ()
+    assert not pool.health().busy
+
+
+def test_a_film_that_waits_too_long_for_a_place_is_put_off(
+    make_pool: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pool = make_pool()
+    monkeypatch.setattr(pool_module, "PATIENCE", 1.0)
+
+    async def story() -> list[Media]:
+        first = await _films(pool, 1)
+        late = await asyncio.gather(*await _films(pool, 1, 0.0))
+        await _give_up(first)
+        await pool.stop()
+        return list(late)
+
+    (late,) = asyncio.run(story())
+    assert kinds(late) == [FaultKind.UNAVAILABLE]
+
+
+def test_a_worker_cannot_ask_for_time_again_and_again(make_pool: Make) -> None:
+    pool = make_pool()
+    (media,) = run("video-later", pool=pool)
+    assert kinds(media) == [FaultKind.CRASHED]
+
+
 def test_stopping_answers_those_who_wait(make_pool: Make) -> None:
     pool = make_pool(cpu=100)
 

@@ -37,6 +37,24 @@ def test_it_reaches_no_file_process_or_network(pool: DecoderPool, tell: Tell, wh
         assert said(tell(pool, f"try:{what}")) == "PermissionError"
 
 
+@pytest.mark.parametrize(
+    "what",
+    [
+        *("limits", "time", "thread-kill", "priority", "processor", "scheduler", "io-priority"),
+        *("owner", "owner-ex", "owner-ioctl", "owner-signal"),
+    ],
+)
+def test_it_can_neither_end_nor_slow_down_another_process(
+    pool: DecoderPool, tell: Tell, what: str
+) -> None:
+    assert said(tell(pool, f"try:{what}")) == "PermissionError"
+
+
+@pytest.mark.parametrize("what", ["own-limits", "own-signal"])
+def test_it_can_limit_and_signal_itself(pool: DecoderPool, tell: Tell, what: str) -> None:
+    assert said(tell(pool, f"try:{what}")) == "done"
+
+
 @pytest.mark.parametrize("what", ["ftruncate", "scribble"])
 def test_it_cannot_change_the_file_it_examines(pool: DecoderPool, tell: Tell, what: str) -> None:
     assert said(tell(pool, f"try:{what}")) == "PermissionError"
@@ -143,7 +161,7 @@ def emulate(code: bytes, number: int, architecture: int, arguments: tuple[int, .
 
 @pytest.mark.parametrize("machine", ["x86_64", "aarch64"])
 def test_the_filter_on_each_machine(machine: str) -> None:
-    code, known = seccomp.program(machine), seccomp.ARCHITECTURES[machine]
+    code, known = seccomp.program(machine, 77), seccomp.ARCHITECTURES[machine]
 
     def answer(number: int, *arguments: int) -> int:
         return emulate(code, number, known, arguments)
@@ -159,6 +177,17 @@ def test_the_filter_on_each_machine(machine: str) -> None:
         assert answer(number, *before, os.O_RDONLY | os.O_CLOEXEC) == seccomp.ALLOW
         for flags in (os.O_WRONLY, os.O_RDWR, os.O_CREAT, os.O_TRUNC, os.O_RDWR | os.O_CLOEXEC):
             assert answer(number, *before, flags) == seccomp.REFUSE
+    limits, signals = seccomp.PRLIMIT[machine], seccomp.TGKILL[machine]
+    assert answer(limits, 0, resource.RLIMIT_CPU) == seccomp.ALLOW
+    assert {answer(limits, each) for each in (1, 77, 1 << 31)} == {seccomp.REFUSE}
+    assert answer(signals, 77, 78, signal.SIGABRT) == seccomp.ALLOW
+    assert {answer(signals, each) for each in (0, 1, 76)} == {seccomp.REFUSE}
+    for number, refused in (
+        (seccomp.FCNTL[machine], seccomp.OWNING),
+        (seccomp.IOCTL[machine], seccomp.OWNING_BY_IOCTL),
+    ):
+        assert {answer(number, 3, command) for command in refused} == {seccomp.REFUSE}
+        assert {answer(number, 3, command) for command in (1, 3, 0x5401)} == {seccomp.ALLOW}
     assert answer(seccomp.CLONE[machine], 0x3D0F00) == seccomp.ALLOW
     assert answer(seccomp.CLONE[machine], signal.SIGCHLD) == seccomp.REFUSE
     assert emulate(code, 0, 0x1234) == seccomp.REFUSE

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import struct
+import time
 import zlib
 
 import numpy as np
@@ -32,6 +33,37 @@ def test_a_truncated_jpeg_gives_what_is_there_and_a_fault() -> None:
         assert pdq.distance(hashes(canvases)[0], original("coffee")) < 100
         upper = np.asarray(photo("coffee").convert("L"))[:300]
         assert np.abs(canvases[0].luma[:300].astype(int) - upper).mean() < 4
+
+
+def with_scans(data: bytes, more: int) -> bytes:
+    """A JPEG with its last scan so many times more."""
+    last = data.rindex(b"\xff\xda")
+    table = data.rindex(b"\xff\xc4", 0, last)
+    return data[:-2] + data[table:-2] * more + data[-2:]
+
+
+def test_a_jpeg_of_very_many_scans_is_over_the_limit_before_it_is_decoded() -> None:
+    blank = save(Image.new("L", (2000, 2000), 128), "JPEG", progressive=True)
+    started = time.process_time()
+    canvases, fault = opened(with_scans(blank, 6000))
+    assert time.process_time() - started < 0.5
+    assert (canvases, fault and fault.kind) == ([], FaultKind.OVER_LIMIT)
+
+
+def test_a_sequential_jpeg_of_very_many_scans_is_over_the_limit_too() -> None:
+    frame = JPEG.index(b"\xff\xda")
+    scan = b"\xff\xda\x00\x08\x01\x01\x00\x00\x3f\x00\x00"
+    hidden = b"\xff\xfe\x00\x0a\xff\xda\x00\x0c\x03\x01\x00\x02"  # a comment like a whole scan
+    canvases, fault = opened(JPEG[:frame] + hidden + scan * 600 + b"\xff\xd9")
+    assert (canvases, fault and fault.kind) == ([], FaultKind.OVER_LIMIT)
+
+
+def test_what_looks_like_scans_in_and_after_a_picture_is_not_counted() -> None:
+    plain = save(photo("coffee"), "JPEG", quality=85, progressive=True)
+    comment = b"\xff\xfe\x07\xd2" + b"\xff\xda" * 1000
+    for data in (plain[:2] + comment + plain[2:] + b"\xff\xda" * 1000, with_scans(plain, 20)):
+        canvases, _ = opened(data)
+        assert pdq.distance(hashes(canvases)[0], original("coffee")) < 10
 
 
 @pytest.mark.parametrize("fmt", ["PNG", "GIF", "BMP", "TIFF", "JPEG2000", "PPM"])

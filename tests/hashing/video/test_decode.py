@@ -157,6 +157,15 @@ def test_too_many_pixels_are_refused(film: Film, watch: Watch) -> None:
     assert (media.kind, kinds(media)) == (MediaKind.UNREADABLE, [FaultKind.OVER_LIMIT])
 
 
+def test_more_decoded_pixels_than_an_upload_may_have_are_over_the_limit(
+    film: Film, watch: Watch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tutela.hashing.containers.budget.VIDEO_PIXELS", 12 * 160 * 120)
+    media = watch(film(streams=2))
+    assert kinds(media) == [FaultKind.OVER_LIMIT]
+    assert sum(len(part.frames) for part in media.walk()) == 12
+
+
 def test_a_codec_that_is_not_allowed_is_unsupported(film: Film, watch: Watch) -> None:
     media = watch(film("avi", "snow", seconds=0.5))
     assert (media.kind, kinds(media)) == (MediaKind.UNREADABLE, [FaultKind.UNSUPPORTED])

@@ -16,6 +16,10 @@ RATIO = 200
 RATIO_FREE_BYTES = 64 * MIB
 """…once they are more than this."""
 
+VIDEO_PIXELS = 1_000_000_000_000
+"""Pixels of all frames decoded from one upload: four hours of 1920x1080 at 30 frames a second. The
+time limit ends most films sooner; this bounds frames that cost next to nothing to repeat."""
+
 
 class OverLimit(Exception):
     """A limit of the whole upload is reached; ``str()`` says which. Stays inside hashing."""
@@ -34,6 +38,7 @@ class Budget:
         self._on_video = on_video
         self._deadline = time.process_time() + options.cpu_seconds
         self._video = False
+        self._pixels = VIDEO_PIXELS
 
     def member(self) -> None:
         """Count one member. Raises ``OverLimit``."""
@@ -62,6 +67,12 @@ class Budget:
             self._deadline = time.process_time() + self.options.video_cpu_seconds
             if self._on_video is not None:
                 self._on_video()
+
+    def frame(self, pixels: int) -> None:
+        """Count one decoded frame of a video. Raises ``OverLimit``."""
+        self._pixels -= pixels
+        if self._pixels < 0:
+            raise OverLimit("Its videos hold more pixels than one upload may.")
 
     def tick(self) -> None:
         """Raises ``OverLimit`` where the CPU time is used up."""

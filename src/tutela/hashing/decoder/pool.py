@@ -1,4 +1,11 @@
-"""The pool: hands files to workers, replaces those that fail, and always has an answer."""
+"""The pool: hands files to workers, replaces those that fail, and always has an answer.
+
+A film takes minutes where a picture takes milliseconds. So that films keep no picture waiting, they
+never hold all workers: of three or more they may have all but one; one or two workers they may have
+all, and one more is started for the rest as long as that lasts. A film that finds no place is ended
+and begins anew when it has one. Nobody waits longer than ``PATIENCE``: the answer is then
+``unavailable``, which puts the upload off.
+"""
 
 from __future__ import annotations
 
@@ -9,17 +16,20 @@ import signal
 import threading
 import time
 from collections import deque
+from collections.abc import Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from tutela.core import Fault, FaultKind, Media
-from tutela.errors import DecoderUnavailable
+from tutela.errors import DecoderUnavailable, InvalidSetting
 from tutela.hashing.options import HashOptions
 from tutela.settings import MIB
 
 from . import wire
 from .process import Worker, Zygote
+from .turns import Turn, Turns
 from .worker import unreadable
 from .zygote import Config
 
@@ -32,21 +42,47 @@ JOBS_PER_WORKER = 256
 """A worker is replaced after so many files, so that what one file did to it does not last."""
 WALL_FACTOR, WALL_GRACE = 2.0, 5.0
 """Wall time allowed: this many times the CPU time allowed, plus these seconds."""
+PATIENCE = 20.0
+"""Seconds that an upload waits for a worker, or a film for its place, before it is put off."""
+BUSY_SECONDS = 2.0
+"""From so long a wait on, the pool is called busy."""
+FEW = 2
+"""Up to so many workers, one more is started while films hold all of them."""
 START_AGAIN_SECONDS = 1.0
 """After a failed start of the zygote, how long to answer ``unavailable`` before trying again."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PoolHealth:
-    """How the pool is doing. ``sandbox`` names the measures in force."""
+    """How the pool is doing. ``sandbox`` names the measures in force, ``films`` counts the files
+    under the longer time limit, ``longest_wait`` is seconds."""
 
     workers: int
     idle: int
     waiting: int
+    films: int
+    longest_wait: float
     crashes: int
     timeouts: int
     replaced: int
     sandbox: tuple[str, ...]
+
+    @property
+    def busy(self) -> bool:
+        """Whether uploads wait noticeably long."""
+        return self.longest_wait >= BUSY_SECONDS
+
+
+class _Promise(Future["Worker | None"]):
+    """The promise of a worker, and since when it is waited for."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.since = time.monotonic()
+
+
+class _NoPlace(Exception):
+    """The file holds a film, and films have all the places they may have."""
 
 
 class DecoderPool:
@@ -54,7 +90,8 @@ class DecoderPool:
 
     A bad file never raises: a crash or a hang gives a ``Media`` of kind ``unreadable`` with the
     file's digests and the fault, and the worker is replaced. ``DecoderUnavailable`` is raised only
-    where the pool is not running.
+    where the pool is not running. ``private`` are folders that no worker may be able to read
+    (keys, database): a start where one could raises ``InvalidSetting``.
     """
 
     def __init__(
@@ -64,11 +101,15 @@ class DecoderPool:
         memory_bytes: int = 1536 * MIB,
         *,
         job: str = JOB,
+        private: Sequence[Path] = (),
     ) -> None:
         self.options = options or HashOptions()
         self._size = workers or len(os.sched_getaffinity(0))
         self._config = Config(
-            job=job, memory_bytes=memory_bytes, file_bytes=self.options.max_member_bytes
+            job=job,
+            memory_bytes=memory_bytes,
+            file_bytes=self.options.max_member_bytes,
+            private=tuple(str(folder.absolute()) for folder in private),
         )
         self._lock = threading.Lock()
         self._starting = threading.Lock()
@@ -78,18 +119,21 @@ class DecoderPool:
         self._idle: list[Worker] = []
         self._busy: set[Worker] = set()
         self._missing = 0
-        self._waiting: deque[Future[Worker | None]] = deque()
+        self._waiting: deque[_Promise] = deque()
+        self._films = Turns(self._size if self._size <= FEW else self._size - 1)
+        self._spare = False
         self._later: set[asyncio.Future[None]] = set()
         self._crashes = self._timeouts = self._replaced = 0
 
     @classmethod
-    def from_settings(cls, hashing: HashingSettings) -> Self:
-        """A pool as an operator's ``hashing`` settings ask for."""
-        return cls(HashOptions.from_settings(hashing), hashing.workers, hashing.worker_memory_bytes)
+    def from_settings(cls, hashing: HashingSettings, *, private: Sequence[Path] = ()) -> Self:
+        """A pool as an operator's ``hashing`` settings ask for; ``private`` as in ``__init__``."""
+        options = HashOptions.from_settings(hashing)
+        return cls(options, hashing.workers, hashing.worker_memory_bytes, private=private)
 
     @property
     def workers(self) -> int:
-        """How many files are decoded at once."""
+        """How many files are decoded at once, besides one more while films hold all of few."""
         return self._size
 
     @property
@@ -101,7 +145,7 @@ class DecoderPool:
     # ---------------------------------------------------------------- starting and stopping
 
     async def start(self) -> None:
-        """Start the zygote and the workers. Raises ``DecoderUnavailable``."""
+        """Start the zygote and the workers. Raises ``DecoderUnavailable``, ``InvalidSetting``."""
         await asyncio.to_thread(self.start_blocking)
 
     def start_blocking(self) -> None:
@@ -158,7 +202,9 @@ class DecoderPool:
             return PoolHealth(
                 workers=len(self._idle) + len(self._busy),
                 idle=len(self._idle),
-                waiting=len(self._waiting),
+                waiting=sum(not promise.cancelled() for promise in self._waiting),
+                films=self._films.taken,
+                longest_wait=self._longest_wait(),
                 crashes=self._crashes,
                 timeouts=self._timeouts,
                 replaced=self._replaced,
@@ -170,25 +216,39 @@ class DecoderPool:
     async def hash(self, source: Source, options: HashOptions | None = None) -> Media:
         """Hash one file. ``options`` replace the pool's for this file (to hash a match again in
         the identical mode). Cancelling is safe: the worker is ended and replaced."""
-        options = options or self.options
+        turn = self._films.turn()
+        try:
+            return await self._hash(source, options or self.options, turn)
+        finally:
+            turn.end()
+
+    async def _hash(self, source: Source, options: HashOptions, turn: Turn) -> Media:
         retried = False
         while True:
             worker = await self._take()
             if worker is None:
                 return await asyncio.to_thread(_failed, source, FaultKind.UNAVAILABLE)
             try:
-                media = await self._converse(worker, source, options)
+                media = await self._converse(worker, source, options, turn)
+            except _NoPlace:
+                self._do_later(asyncio.get_running_loop(), worker)
+                if not await turn.wait(PATIENCE):
+                    return await asyncio.to_thread(_failed, source, FaultKind.UNAVAILABLE)
+                continue
             except wire.BrokenTalk:
+                turn.end()
                 kind = await asyncio.to_thread(self._bury, worker)
                 if kind is FaultKind.CRASHED and worker.jobs > 1 and not retried:
                     retried = True  # an earlier file may have harmed it: try in another
                     continue
                 return await asyncio.to_thread(_failed, source, kind)
+            turn.end()
             self._release(worker)
             return media
 
     def hash_blocking(self, source: Source, options: HashOptions | None = None) -> Media:
-        """As ``hash``, for threads (the command line)."""
+        """As ``hash``, for threads (the command line): waits as long as it takes, and counts no
+        films, since all files are one person's."""
         options = options or self.options
         retried = False
         while True:
@@ -212,7 +272,9 @@ class DecoderPool:
                 self._give(worker)
             return media
 
-    async def _converse(self, worker: Worker, source: Source, options: HashOptions) -> Media:
+    async def _converse(
+        self, worker: Worker, source: Source, options: HashOptions, turn: Turn
+    ) -> Media:
         loop = asyncio.get_running_loop()
         said: asyncio.Future[Media] = loop.create_future()
         fd = worker.talk.fileno()
@@ -222,18 +284,23 @@ class DecoderPool:
             worker.kill()
 
         timer = loop.call_later(_wall(options.cpu_seconds), overdue)
+        extended = False
 
         def readable() -> None:
-            nonlocal timer
+            nonlocal timer, extended
             try:
                 word = worker.receive()
-                if word is wire.Word.VIDEO:
+                while word is wire.Word.VIDEO:
+                    if extended:
+                        raise wire.BrokenTalk("the worker asked for time twice")
+                    if not turn.begin():
+                        raise _NoPlace
+                    extended = True
                     timer.cancel()
                     timer = loop.call_later(_wall(options.video_cpu_seconds), overdue)
+                    self._grow(loop)
                     word = worker.pending()
-                    if word is wire.Word.VIDEO:
-                        raise wire.BrokenTalk("the worker asked for time twice")
-            except wire.BrokenTalk as error:
+            except (wire.BrokenTalk, _NoPlace) as error:
                 if not said.done():
                     said.set_exception(error)
                 loop.remove_reader(fd)
@@ -285,12 +352,16 @@ class DecoderPool:
             return found
         if found is None:
             return await asyncio.to_thread(self._make)
+        inner = asyncio.wrap_future(found)
         try:
-            return await asyncio.wrap_future(found)
+            await asyncio.wait([inner], timeout=PATIENCE)
         except asyncio.CancelledError:
-            if not found.cancel():  # it is being given a worker: pass that on
-                found.add_done_callback(self._pass_on)
+            self._give_up(found)
             raise
+        if inner.done():
+            return inner.result()
+        self._give_up(found)
+        return None
 
     def _take_blocking(self) -> Worker | None:
         found = self._ask()
@@ -298,7 +369,7 @@ class DecoderPool:
             return found
         return self._make() if found is None else found.result()
 
-    def _ask(self) -> Worker | Future[Worker | None] | None:
+    def _ask(self) -> Worker | _Promise | None:
         """A worker, the promise of one, or None: the caller is to make a missing one."""
         with self._lock:
             if not self._running:
@@ -310,9 +381,34 @@ class DecoderPool:
             if self._missing:
                 self._missing -= 1
                 return None
-            promise: Future[Worker | None] = Future()
+            promise = _Promise()
             self._waiting.append(promise)
             return promise
+
+    def _longest_wait(self) -> float:
+        """Seconds that the first in the queue has waited. With the lock held."""
+        first = next((each for each in self._waiting if not each.cancelled()), None)
+        return 0.0 if first is None else time.monotonic() - first.since
+
+    def _give_up(self, promise: _Promise) -> None:
+        """Wait no longer for a worker."""
+        if not promise.cancel():  # it is being given a worker: pass that on
+            promise.add_done_callback(self._pass_on)
+
+    def _grow(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Where films hold all of few workers now, have one more for the rest."""
+        with self._lock:
+            if self._size > FEW or self._films.taken < self._size or self._spare:
+                return
+            self._spare = True
+        task = loop.run_in_executor(None, self._add)
+        self._later.add(task)
+        task.add_done_callback(self._later.discard)
+
+    def _add(self) -> None:
+        fresh = self._make()
+        if fresh is not None:
+            self._give(fresh)
 
     def _pass_on(self, promise: Future[Worker | None]) -> None:
         worker = promise.result()
@@ -325,6 +421,12 @@ class DecoderPool:
             with self._lock:
                 if not self._running:
                     self._busy.discard(worker)
+                    worker.close()
+                    return
+                if self._spare and self._films.taken < self._size:
+                    self._spare = False  # films have left a worker free: one is too many now
+                    self._busy.discard(worker)
+                    worker.kill()
                     worker.close()
                     return
                 if not self._waiting:
@@ -389,7 +491,7 @@ class DecoderPool:
                 if zygote is None and self._running and time.monotonic() >= self._not_before:
                     try:
                         zygote = self._zygote = Zygote(self._config)
-                    except DecoderUnavailable:
+                    except (DecoderUnavailable, InvalidSetting):
                         self._not_before = time.monotonic() + START_AGAIN_SECONDS
             if zygote is None:
                 break

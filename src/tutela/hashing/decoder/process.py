@@ -14,10 +14,11 @@ import threading
 
 import msgspec
 
+import tutela
 from tutela.core import Media
-from tutela.errors import DecoderUnavailable
+from tutela.errors import DecoderUnavailable, InvalidSetting
 
-from . import wire
+from . import folders, wire
 from .zygote import CONTROL, NO_STATUS, STATUS, Config, Ready
 
 START_SECONDS = 120.0
@@ -37,7 +38,8 @@ _LAUNCH = (
 
 
 class Zygote:
-    """A running zygote, for several threads. Raises ``DecoderUnavailable`` when it is gone."""
+    """A running zygote, for several threads. Raises ``DecoderUnavailable`` when it is gone, and
+    ``InvalidSetting`` at the start where decoders could read a private folder."""
 
     def __init__(self, config: Config) -> None:
         self._lock = threading.Lock()
@@ -58,6 +60,9 @@ class Zygote:
         if ready is None:
             self.close()
             raise DecoderUnavailable("The decoder did not start.")
+        if ready.exposed:
+            self.close()
+            raise _exposed(ready.exposed)
         self.sandbox = tuple(ready.sandbox)
         """The names of the measures that keep it shut off."""
         self.pid = self._process.pid
@@ -169,10 +174,28 @@ class Worker:
             self._handle = -1
 
 
+def _exposed(folder: str) -> InvalidSetting:
+    return InvalidSetting(
+        f"Decoders read their code from {folder}, and the data folder overlaps it.",
+        kept="Nothing was started.",
+        next_step="Move the data folder (data_dir) away from where Python and Tutela are installed,"
+        " so that no decoder can read keys or the database.",
+    )
+
+
+def _working_folder() -> str:
+    """Where this process stands; the root where that folder is gone."""
+    try:
+        return os.getcwd()
+    except OSError:
+        return "/"
+
+
 def _launch(config: Config, control: socket.socket) -> subprocess.Popen[bytes]:
     kept = {k: v for k, v in os.environ.items() if k in KEPT_ENVIRONMENT or k.startswith("NUMBA_")}
     kept |= {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "NUMBA_NUM_THREADS": "1"}
-    paths = msgspec.json.encode([path for path in sys.path if path]).decode()
+    searched = folders.search_path(sys.path, _working_folder(), os.path.dirname(tutela.__file__))
+    paths = msgspec.json.encode(searched).decode()
     wanted = control.fileno()
     # ``pass_fds`` keeps the number, so the socket is moved to CONTROL by the interpreter started.
     launch = f"import os; os.dup2({wanted}, {CONTROL}); " if wanted != CONTROL else ""

@@ -2,8 +2,8 @@
 
 Each measure is used where the kernel has it, and what took hold is reported by name, so that an
 operator can see it; none needs root. In the order of use: a network namespace of its own (where
-allowed), no new privileges, capabilities dropped, Landlock (files readable only under the
-interpreter's folders, none writable), and in each worker a seccomp filter (see ``seccomp``).
+allowed), no new privileges, capabilities dropped, Landlock (files readable only where the
+code lies, see ``folders``; none writable), and in each worker a seccomp filter (see ``seccomp``).
 
 Sources: landlock(7) and ``linux/landlock.h``, prctl(2), capabilities(7), unshare(2).
 """
@@ -15,7 +15,6 @@ import ctypes
 import os
 import resource
 import signal
-import sys
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -66,8 +65,8 @@ def die_with(parent: int) -> None:
 def shut_off(readable: Iterable[str]) -> list[str]:
     """Take away network, privileges and files from this process and all it will fork.
 
-    ``readable`` are files and folders that stay readable besides the interpreter's. Returns the
-    names of the measures that took hold.
+    ``readable`` are files and folders that stay readable besides the system's libraries. Returns
+    the names of the measures that took hold.
     """
     held = []
     if _libc.unshare(CLONE_NEWNET) == 0:
@@ -79,12 +78,6 @@ def shut_off(readable: Iterable[str]) -> list[str]:
     if _landlock([*SYSTEM_FOLDERS, *readable]):
         held.append("landlock")
     return held
-
-
-def interpreter_folders() -> list[str]:
-    """Where Python and its packages are read from."""
-    named = [sys.prefix, sys.base_prefix, sys.exec_prefix, *sys.path]
-    return [name for name in dict.fromkeys(named) if name and os.path.exists(name)]
 
 
 def limit(memory_bytes: int, file_bytes: int) -> None:

@@ -23,7 +23,7 @@ from typing import Any
 
 import msgspec
 
-from . import sandbox, seccomp, worker
+from . import folders, sandbox, seccomp, worker
 
 CONTROL = 3
 """The zygote's socket."""
@@ -39,6 +39,8 @@ class Config(msgspec.Struct, frozen=True):
     job: str
     memory_bytes: int
     file_bytes: int
+    private: tuple[str, ...] = ()
+    """Folders that no decoder may be able to read: the data folder."""
 
 
 class Ready(msgspec.Struct, frozen=True):
@@ -46,6 +48,8 @@ class Ready(msgspec.Struct, frozen=True):
 
     sandbox: list[str]
     threads: int
+    exposed: str = ""
+    """A readable folder that overlaps a private one: the zygote ended instead of serving."""
 
 
 def main(config: str) -> None:
@@ -57,7 +61,12 @@ def main(config: str) -> None:
     warm_up(settings.job)
     forget_caches()
     nowhere = os.open(os.devnull, os.O_RDWR)
-    held = sandbox.shut_off(sandbox.interpreter_folders())
+    readable = folders.code_folders()
+    exposed = folders.overlap(settings.private, [*sandbox.SYSTEM_FOLDERS, *readable])
+    if exposed is not None:
+        control.send(msgspec.msgpack.encode(Ready([], _threads(), exposed)))
+        return
+    held = sandbox.shut_off(readable)
     if _seccomp_known():
         held.append("seccomp")
     _to_nowhere(nowhere)

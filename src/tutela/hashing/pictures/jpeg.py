@@ -6,6 +6,7 @@ Source of the marker layout: ITU-T T.81, annex B; Adobe's APP14 in its technical
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -20,14 +21,25 @@ from .canvas import Canvas, PictureFault, PictureLimits
 from .exif import orientation_of
 
 _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+_PROGRESSIVE = {0xC2, 0xCA}
 _LOSSLESS = {0xC3, 0xC7, 0xCB, 0xCF}
 _HIERARCHICAL = {0xC5, 0xC6, 0xC7, 0xCD, 0xCE, 0xCF}
 _ALONE = {0x01, *range(0xD0, 0xD9)}
 _SCAN = 0xDA
 _END = 0xD9
+_SCAN_MARKER = b"\xff\xda"
+_MARKER = re.compile(rb"\xff[\x01-\xcf\xd8-\xfe]", re.DOTALL)
+"""A marker that is no filling, no stuffed byte and no restart."""
 FAST_PIXELS = 4_000_000
 """From this size on, luma is decoded with the faster inverse DCT: it is up to two grey levels off
 in single pixels, which cancels out (0 bits of difference in 80 of 80 pictures, 5 % less time)."""
+MAX_SCANS = 500
+"""Scans of one picture; progressive ones usually have 10. libjpeg-turbo's fuzzers stop here."""
+MAX_SCANNED_PIXELS = 4_000_000_000
+"""Scans times pixels. A scan of a few bytes goes over every block in one call that nothing can
+interrupt; so much takes some five seconds of CPU, and is 160 scans of 24 million pixels."""
+USUAL_SCANS = 20
+"""So many scans are decoded however large the picture is; other limits hold there."""
 _HARMLESS = ("extraneous bytes", "Unknown Adobe", "Invalid SOS", "Inconsistent progression")
 """Complaints of libjpeg after which it still shows the whole picture, as every viewer does."""
 
@@ -43,6 +55,8 @@ class JpegHeader:
     process: int
     adobe: bool
     orientation: str | None
+    end: int
+    """Where the frame header's segment ends."""
 
 
 def read_header(data: bytes) -> JpegHeader:
@@ -70,6 +84,7 @@ def read_header(data: bytes) -> JpegHeader:
                 process=marker,
                 adobe=adobe,
                 orientation=orientation,
+                end=at + 2 + max(length, 2),
             )
         if marker == 0xE1 and orientation is None and data[body : body + 5] == b"Exif\x00":
             orientation = orientation_of(data[body : at + 2 + length])
@@ -92,6 +107,7 @@ def open_jpeg(data: bytes, mode: HashMode, limits: PictureLimits) -> Iterator[Ca
             FaultKind.UNSUPPORTED, "It is a lossless or hierarchical JPEG, which is not supported."
         )
     limits.check(header.width, header.height)
+    _check_scans(data, header)
     if header.components == 4:
         inks, fault = _decode(data, "CMYK")
         if inks is not None:
@@ -112,6 +128,45 @@ def open_jpeg(data: bytes, mode: HashMode, limits: PictureLimits) -> Iterator[Ca
             yield Canvas(plane=grey[:, :, 0], orientation=header.orientation)
     if fault is not None:
         raise fault
+
+
+def _check_scans(data: bytes, header: JpegHeader) -> None:
+    """Raises ``PictureFault`` where a picture has more scans than are worth decoding.
+
+    Bytes after the picture can look like scans, so markers are followed from one to the next where
+    the quick count is too high. A picture whose one scan holds everything is not looked at.
+    """
+    if header.process not in _PROGRESSIVE and _first_is_whole(data, header):
+        return
+    pixels = max(1, header.width * header.height)
+    most = min(MAX_SCANS, max(USUAL_SCANS, MAX_SCANNED_PIXELS // pixels))
+    if data.count(_SCAN_MARKER, header.end) <= most:
+        return
+    count = 0
+    for at in _segments(data, header.end):
+        count += data[at - 1] == _SCAN
+        if count > most:
+            raise PictureFault(FaultKind.OVER_LIMIT, "The JPEG has too many scans.")
+
+
+def _first_is_whole(data: bytes, header: JpegHeader) -> bool:
+    """Whether the first scan holds all components; libjpeg then decodes that one only."""
+    for at in _segments(data, header.end):
+        if data[at - 1] == _SCAN:
+            return data[at + 2 : at + 3] == bytes([header.components])
+    return True
+
+
+def _segments(data: bytes, at: int) -> Iterator[int]:
+    """Where each segment's length stands, after its marker, up to the end of the picture."""
+    while (found := _MARKER.search(data, at)) is not None:
+        at = found.end()
+        marker = data[at - 1]
+        if marker == _END:
+            return
+        if marker not in _ALONE:
+            yield at
+            at += max(2, int.from_bytes(data[at : at + 2]))
 
 
 def _decode(

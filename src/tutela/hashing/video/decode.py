@@ -277,6 +277,7 @@ class _Film:
     def _see(self, frames: list[Any]) -> None:
         for frame in frames:
             number, self._seen = self._seen, self._seen + 1
+            self._budget.frame(frame.width * frame.height)
             at = self._time(frame, number)
             if self._wants(number, at):
                 self._keep(frame, number, at)

@@ -13,6 +13,7 @@ from starlette.responses import HTMLResponse, Response
 from tutela import __version__
 from tutela.core import as_plain, utc_now
 from tutela.errors import TutelaError
+from tutela.hashing.decoder import PoolHealth
 from tutela.uploads.selftest import SelftestResult
 
 from ..auth.keys import Scope
@@ -22,7 +23,7 @@ from ..state import Needs, Web, web_of
 
 router = APIRouter()
 
-Check = Literal["ok", "failing", "starting"]
+Check = Literal["ok", "busy", "failing", "starting"]
 
 
 @router.get("/healthz", tags=["status"])
@@ -84,12 +85,12 @@ def readiness(web: Web) -> Ready:
     except TutelaError:
         checks["database"] = "failing"
     checks["index"] = "ok" if tutela.index.healthy else "failing"
-    checks["decoder"] = "ok" if tutela.decoder.health().workers > 0 else "failing"
+    checks["decoder"] = _decoder_word(tutela.decoder.health())
     for name, duty in tutela.duties.states.items():
         if duty.failing_since is not None:
             checks[f"duty {name}"] = "failing"
     last = _last_selftest(web)
-    ready = all(checks[part] == "ok" for part in ("database", "index", "decoder"))
+    ready = all(checks[part] in {"ok", "busy"} for part in ("database", "index", "decoder"))
     protecting = ready and tutela.lists.protection().protecting
     return Ready(
         ready=ready,
@@ -99,6 +100,13 @@ def readiness(web: Web) -> Ready:
         selftest=_selftest_words(last),
         version=__version__,
     )
+
+
+def _decoder_word(health: PoolHealth) -> Check:
+    """``busy`` where uploads wait for a decoder: they are answered, late or by a deferred hold."""
+    if not health.workers:
+        return "failing"
+    return "busy" if health.busy else "ok"
 
 
 def _last_selftest(web: Web) -> SelftestResult | None:
@@ -125,6 +133,8 @@ def gauges(web: Web) -> Iterable[tuple[str, str, float]]:
     yield "tutela_index_healthy", "1 where look-ups are answered.", float(tutela.index.healthy)
     yield "tutela_decoder_workers", "Decoder processes.", float(health.workers)
     yield "tutela_decoder_waiting", "Uploads waiting for a decoder.", float(health.waiting)
+    yield "tutela_decoder_wait_seconds", "Longest wait for a decoder now.", health.longest_wait
+    yield "tutela_decoder_films", "Films being decoded.", float(health.films)
     yield "tutela_decoder_crashes", "Decoders that crashed.", float(health.crashes)
     yield "tutela_decoder_timeouts", "Decoders stopped for taking too long.", float(health.timeouts)
     yield "tutela_spool_memory_bytes", "Uploads in memory.", float(tutela.spool.memory_in_use)
