@@ -16,7 +16,6 @@ from tutela.core.hashes import parse_digest, parse_pdq
 from tutela.errors import InvalidInput
 from tutela.lists import ListInfo, ListState, ListVersion
 from tutela.lists.signals import derived_id
-from tutela.uploads.bodies import body_parts
 
 from ..auth.keys import ApiKey, Scope
 from ..bounded import BoundedRoute
@@ -33,6 +32,7 @@ from ..schemas import (
     VersionShown,
     VersionsShown,
 )
+from ..spooling import spool_body
 from ..state import Needs, web_of
 
 FILE_BODY = {
@@ -145,13 +145,10 @@ def restore(request: Request, key: Editor, name: ListName, which: SignalChoice) 
 async def add_file(request: Request, key: Editor, name: ListName, reason: Why) -> EditDone:
     """Add a file, sent as the body, by what it hashes to. The file itself is not kept."""
     web = web_of(request)
-    with web.tutela.spool.writer() as writer:
-        async for part in body_parts(request.scope, request.receive, web.upload_limits):
-            writer.write(part)
-        if not writer.size:
-            raise InvalidInput("The file is empty.")
-        source = writer.finish()
+    source = await spool_body(request.scope, request.receive, web.tutela.spool, web.upload_limits)
     with source:
+        if not source.size:
+            raise InvalidInput("The file is empty.")
         media = await web.tutela.decoder.hash(source)
     if media.all_faults():
         raise InvalidInput(
@@ -178,10 +175,7 @@ async def import_list(
 ) -> ImportShown:
     """Import a list file sent as the body: CSV, JSON Lines, HMA bank content or VICS 2.0."""
     web = web_of(request)
-    with web.tutela.spool.writer() as writer:
-        async for part in body_parts(request.scope, request.receive, web.upload_limits):
-            writer.write(part)
-        source = writer.finish()
+    source = await spool_body(request.scope, request.receive, web.tutela.spool, web.upload_limits)
 
     def work() -> Any:
         with source, source.open() as stream:
