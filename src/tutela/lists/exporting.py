@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
 
@@ -30,7 +30,7 @@ class Export:
     withheld: int = 0
     done: bool = field(default=False)
 
-    def __iter__(self) -> Iterator[bytes]:
+    def __iter__(self) -> Generator[bytes, None, None]:
         """The file, part by part, from one moment of the database."""
         yield from self.format.write(self.info, self._signals())
         self.done = True

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Query, Request
 from fastapi import Path as PathPart
 from starlette.concurrency import run_in_threadpool
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import Response
 
 from tutela.core import HashType, Signal, SignalHash
 from tutela.core.hashes import parse_digest, parse_pdq
@@ -19,6 +19,7 @@ from tutela.lists.signals import derived_id
 
 from ..auth.keys import ApiKey, Scope
 from ..bounded import BoundedRoute
+from ..downloads import Download
 from ..schemas import (
     EditDone,
     ImportShown,
@@ -204,7 +205,7 @@ def export_list(
 ) -> Response:
     """Export a list. Needs ``lists:write``: it hands out what the list holds, and is recorded."""
     export = web_of(request).tutela.lists.export(name, format, actor=_actor(key), reason=reason)
-    return StreamingResponse(iter(export), media_type="application/octet-stream")
+    return Download(iter(export), web_of(request).upload_limits)
 
 
 def _actor(key: ApiKey) -> str:
