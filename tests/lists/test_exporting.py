@@ -10,8 +10,9 @@ import pytest
 from tutela.core import ListMode, Opinion, Purpose, SignalState, utc_now
 from tutela.core.hashes import FrameHash, HashType
 from tutela.core.signal import SignalHash
-from tutela.errors import InvalidImport, InvalidInput, NotPermitted
+from tutela.errors import InvalidImport, InvalidInput, NotPermitted, StoreUnavailable
 from tutela.lists import Lists
+from tutela.lists.editing import Editor
 
 WHO = {"actor": "anna", "reason": "a test"}
 
@@ -118,6 +119,22 @@ def test_an_export_is_recorded_with_who_and_why(lists: Lists, known, make):
     event = lists.history("known")[-1]
     assert (event.kind, event.actor, event.reason) == ("export", "ben", "for the hotline")
     assert event.facts == {"format": "csv", "version": 2}
+
+
+def test_an_export_that_cannot_be_recorded_hands_out_nothing(
+    lists: Lists, known, make, monkeypatch
+):
+    """It is in the history before its first byte, so a failure is an error and no broken file."""
+    lists.add("known", [make.signal(1)], **WHO)
+    lists.export("known", "csv", **WHO)
+    assert lists.history("known")[-1].kind == "export"
+
+    def away(*_: object, **__: object) -> None:
+        raise StoreUnavailable("The database is away.")
+
+    monkeypatch.setattr(Editor, "note", away)
+    with pytest.raises(StoreUnavailable):
+        lists.export("known", "csv", **WHO)
 
 
 def test_vics_is_refused_for_any_other_purpose_and_unknown_formats_too(lists: Lists, known, make):

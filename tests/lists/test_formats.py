@@ -16,7 +16,7 @@ from tutela.core import HashType, ListMode, Opinion, Purpose, Signal, SignalHash
 from tutela.core.hashes import FrameHash
 from tutela.errors import InvalidHash, InvalidImport, InvalidInput
 from tutela.lists.formats import FORMATS, ReadOptions, open_reading, sniff
-from tutela.lists.formats.base import Refused, flag_of, time_of
+from tutela.lists.formats.base import Refused, flag_of, frames_of, time_of
 from tutela.lists.formats.stream import JsonBroken, JsonStream
 from tutela.lists.records import ListInfo
 from tutela.lists.signals import derived_id, parse_hash
@@ -400,16 +400,29 @@ def test_no_cell_of_an_export_is_a_formula_and_reading_gives_back_what_was(text)
     assert (again.upstream_id, again.tags, again.note) == (text, (text,), text)
 
 
+LONG = "1" * 5000
+"""An integer of more digits than Python converts."""
+HOSTILE = [float("inf"), LONG, "0001-01-01T00:00:00+10:00", [[0, 0, float("inf"), PDQ]]]
+
 JUNK = st.one_of(
     st.binary(max_size=300),
     st.text(max_size=300).map(lambda text: text.encode()),
     st.recursive(
-        st.none() | st.booleans() | st.floats() | st.integers() | st.text(max_size=8),
+        st.none()
+        | st.booleans()
+        | st.floats()
+        | st.integers()
+        | st.text(max_size=8)
+        | st.sampled_from(HOSTILE),
         lambda inner: (
             st.lists(inner, max_size=4)
             | st.dictionaries(
                 st.sampled_from(
-                    ["value", "Media", "signals", "contents", "MD5", "hashes", "type", "id", "pdq"]
+                    [
+                        *("value", "Media", "signals", "contents", "MD5", "hashes", "type", "id"),
+                        *("pdq", "vpdq", "quality", "Category", "DateUpdated", "expires_at"),
+                        "disable_until_ts",
+                    ]
                 )
                 | st.text(max_size=4),
                 inner,
@@ -417,8 +430,40 @@ JUNK = st.one_of(
             )
         ),
         max_leaves=20,
-    ).map(lambda value: json.dumps(value).encode()),
+    ).map(lambda value: json.dumps(value).replace(f'"{LONG}"', LONG).encode()),
 )
+
+
+@pytest.mark.parametrize("value", ["Infinity", "-Infinity", "NaN", LONG, "1e999"])
+@pytest.mark.parametrize("name", ["hma", "vics", "jsonl"])
+def test_numbers_beyond_reason_cost_their_own_line_only(name, value):
+    odd = {
+        "hma": f'{{"id":1,"signals":{{"vpdq":[[0,0,{value},"{PDQ}"]]}}}}',
+        "vics": f'{{"Category":{value},"MD5":"{MD5}"}}',
+        "jsonl": f'{{"id":"a","hashes":[{{"type":"vpdq","frames":[[0,0,{value},"{PDQ}"]]}}]}}',
+    }[name]
+    good = {
+        "hma": f'{{"id":2,"signals":{{"video_md5":"{MD5}"}},"disable_until_ts":1}}',
+        "vics": f'{{"Category":1,"MD5":"{MD5}"}}',
+        "jsonl": f'{{"id":"b","md5":"{MD5}"}}',
+    }[name]
+    wrap = {
+        "hma": f"[{odd},{good}]",
+        "vics": f'{{"@odata.context":"x","value":[{odd},{good}]}}',
+        "jsonl": f"{odd}\n{good}\n",
+    }[name]
+    entries, reading = read(wrap, name)
+    assert isinstance(entries[1], str)
+    assert isinstance(entries[2], Signal)
+    assert reading.complete
+
+
+@pytest.mark.parametrize(
+    "frames", [[f"{PDQ},inf,0"], [[0, 0, float("inf"), PDQ]], [[0, 0, None, 1]]]
+)
+def test_a_frame_whose_quality_is_infinite_is_refused(frames):
+    with pytest.raises(Refused, match="makes no sense"):
+        frames_of(frames)
 
 
 @settings(max_examples=150)
@@ -504,6 +549,12 @@ def test_the_json_cursor_reads_what_json_reads(value):
     assert stream.peek() == ""
 
 
+def test_a_huge_integer_over_the_edge_of_the_window_is_read_as_text():
+    text = f'[[{LONG},{{"a":{LONG}}},"{"x" * 200_000}"]]'
+    values = list(JsonStream(io.BytesIO(text.encode())).items())
+    assert values == [[LONG, {"a": LONG}, "x" * 200_000]]
+
+
 @pytest.mark.parametrize("text", ["", "[", "[1", "[1,", "[1 2]", "{}", "[}"])
 def test_the_json_cursor_says_where_json_ends(text):
     with pytest.raises(JsonBroken):
@@ -524,7 +575,18 @@ def test_times_of_every_habit(text, seconds):
     assert time_of(text) == datetime.fromtimestamp(seconds, UTC)
 
 
-@pytest.mark.parametrize("text", ["soon", "99999999999999999999", "/Date(x)/", "2026-13-01"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "soon",
+        "99999999999999999999",
+        "/Date(x)/",
+        "2026-13-01",
+        "0001-01-01T00:00:00+10:00",
+        "9999-12-31T23:59:59-10:00",
+        "1" * 5000,
+    ],
+)
 def test_times_that_make_no_sense_are_refused(text):
     with pytest.raises(Refused):
         time_of(text)

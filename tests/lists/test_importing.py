@@ -255,6 +255,32 @@ def test_two_imports_into_one_list_do_not_mix(lists: Lists, known, make, monkeyp
     assert take(lists, csv(make, range(30)), progress=second).added == 30
 
 
+@pytest.mark.parametrize("mirror", [False, True])
+@pytest.mark.parametrize("at", [10, 30])
+def test_an_import_taken_for_dead_writes_no_more(
+    lists: Lists, known, make, monkeypatch, at, mirror
+):
+    """It was silent too long and another one swept it: half of it must not count as the whole."""
+    monkeypatch.setattr("tutela.lists.importing.PART", 10)
+    take(lists, csv(make, range(500, 503)))
+
+    def silent(read: int) -> None:
+        if read == at:
+            with lists.database.begin() as connection:
+                old = utc_now() - timedelta(minutes=3)
+                connection.execute(update(list_imports).values(alive_at=old))
+            assert take(lists, csv(make, [900])).added == 1
+
+    with pytest.raises(Conflict, match="took it for dead"):
+        take(lists, csv(make, range(30)), progress=silent, mirror=mirror)
+    info = lists.get("known")
+    assert info.entries == 4
+    assert info.root == lists.recomputed_root("known")
+    assert rows_left(lists, known.row)[0] == 4
+    assert lists.match(make.picture(5)) == ()
+    assert lists.match(make.picture(900))
+
+
 def test_a_list_deleted_meanwhile_stops_its_import(lists: Lists, known, make, monkeypatch):
     monkeypatch.setattr("tutela.lists.importing.PART", 10)
 

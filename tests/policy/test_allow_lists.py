@@ -59,8 +59,16 @@ def test_a_file_is_let_through_by_its_digest(finding: Any, media: Any) -> None:
     near = finding(FindingKind.NEAR, distance=3)
     ruling = outcome([near], media(sha256=SHA), entry())
     assert (ruling.outcome, ruling.allow_listed) == (Outcome.ALLOW, "alw_1")
+    assert ruling.rule == "allow-listed"
+    assert ruling.reasons == ("The allow-list entry alw_1 let a match through.",)
     assert outcome([near], media(sha256=b"\x02" * 32), entry()).outcome is Outcome.BLOCK
     assert outcome([near], media(sha256=SHA)).allow_listed is None
+
+
+def test_what_was_let_through_beside_another_finding_is_told_too(finding: Any, media: Any) -> None:
+    ruling = outcome([finding(), finding(FindingKind.NEAR)], media(sha256=SHA), entry())
+    assert ruling.outcome is Outcome.BLOCK
+    assert "The allow-list entry alw_1 let a match through." in ruling.reasons
 
 
 def test_never_past_an_exact_digest_of_a_blocking_list(finding: Any, media: Any) -> None:

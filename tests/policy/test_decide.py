@@ -107,7 +107,7 @@ def test_a_fault_defers_unless_a_match_decides(finding: Any) -> None:
     for findings in ([fault], [fault, unreadable], [fault, finding(mode=ListMode.INFORM)]):
         ruling = policy.decide(findings, CONTEXT)
         assert (ruling.outcome, ruling.deferred) == (Outcome.HOLD, True)
-        assert kinds(ruling) == [EffectKind.DEFER]
+        assert ruling.effects == ()
     held = policy.decide([fault, finding(mode=ListMode.HOLD)], CONTEXT)
     assert (held.outcome, held.deferred) == (Outcome.HOLD, False)
     assert EffectKind.SEAL_EVIDENCE in kinds(held)
@@ -183,7 +183,6 @@ account.facts.days == "0" && item.surface == "avatar" && item.live
 '''
 outcome = "hold"
 queue = "new"
-notify = ["pager"]
 severity = "high"
 [[rule]]
 name = "rest"
@@ -206,7 +205,6 @@ outcome = "allow"
     )
     assert [(e.kind, dict(e.facts)) for e in ruling.effects] == [
         (EffectKind.OPEN_CASE, {"purpose": "own", "queue": "new"}),
-        (EffectKind.NOTIFY, {"channel": "pager"}),
     ]
     assert decide(rules(text), [], CONTEXT).outcome is Outcome.ALLOW
     matched = decide(rules(text), [finding(mode=ListMode.HOLD)], Context.of(item))
@@ -239,6 +237,22 @@ def test_brakes_fall_back_to_hold_by_rule_and_by_signal(finding: Any, rules: Any
     last = policy.decide([finding(signal="s3")], CONTEXT)
     assert (last.outcome, last.braked) == (Outcome.HOLD, Outcome.BLOCK)
     assert any("The rule blocked more often" in reason for reason in last.reasons)
+
+
+def test_a_pulled_brake_is_told_where_another_purpose_decides_after_it(
+    finding: Any, rules: Any
+) -> None:
+    """The recorded reasons must say why something was held that the rule blocks."""
+    text = (
+        "[[rule]]\nname = 'b'\nwhen = 'finding.list.mode == \"block\"'\noutcome = 'block'\n"
+        "brake = { per_hour = 1 }"
+    )
+    policy = Policy(rules(text), brakes=MemoryBrakes(lambda _alarm: None))
+    found = [finding(purpose=Purpose.NCII), finding(mode=ListMode.HOLD)]
+    assert policy.decide(found, CONTEXT).outcome is Outcome.BLOCK
+    held = policy.decide(found, CONTEXT)
+    assert (held.outcome, held.purpose) == (Outcome.HOLD, Purpose.CSAM)
+    assert any("The rule blocked more often" in reason for reason in held.reasons)
 
 
 def test_the_self_test_pulls_no_brake(finding: Any, rules: Any) -> None:

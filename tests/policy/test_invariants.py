@@ -92,7 +92,6 @@ def rule_sets(draw: st.DrawFn) -> RuleSet:
                 outcome=draw(st.sampled_from(OUTCOMES if each == "finding" else OUTCOMES[1:])),
                 case=draw(st.booleans()),
                 dry_run=draw(st.integers(0, 4)) == 0,
-                notify=draw(st.sampled_from([(), ("pager",)])),
                 brake=draw(st.sampled_from([Brake(), Brake(per_hour=1, per_signal_per_hour=1)])),
             )
         )
@@ -232,9 +231,7 @@ def test_invariant_7_a_fault_never_turns_into_allow(rules: RuleSet, found: list[
         assert ruling.outcome is Outcome.HOLD
     if ruling.deferred:
         assert ruling.outcome is Outcome.HOLD
-        assert [effect.kind for effect in ruling.effects] == [EffectKind.DEFER]
-    else:
-        assert EffectKind.DEFER not in {effect.kind for effect in ruling.effects}
+        assert ruling.effects == ()
 
 
 @given(rule_sets(), some_findings())

@@ -2,31 +2,43 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
+from typing import Any
 
 import pytest
+from pydantic import SecretStr
 from sqlalchemy import func, select, update
 from tests.house import picture
-from tests.uploads.road_house import LISTED, House
+from tests.uploads.road_house import LISTED, Decoder, House
 
+from tutela.app import Tutela
 from tutela.core import (
     Account,
     AgeBand,
+    Decision,
     FaultKind,
     FindingKind,
     Item,
     ItemKind,
     Outcome,
+    Ruling,
     as_plain,
     utc_now,
 )
-from tutela.errors import DecoderUnavailable, IndexUnavailable, StorageFull
+from tutela.errors import Conflict, DecoderUnavailable, IndexUnavailable, StorageFull
+from tutela.hashing.source import Source
+from tutela.policy import Policy
+from tutela.store.engine import DATABASE_FILE
 from tutela.store.tables.cases import cases
 from tutela.store.tables.decisions import decisions, items
 from tutela.store.tables.evidence import evidence
 from tutela.store.tables.outbox import outbox
 from tutela.store.tables.uploads import deferred_uploads
 from tutela.uploads.deferred import item_from_plain
+from tutela.uploads.plan import Plan
 
 OURS = [FaultKind.CRASHED, FaultKind.TIMED_OUT, FaultKind.UNAVAILABLE]
 
@@ -41,6 +53,19 @@ def make_due(house: House, **values: object) -> None:
         connection.execute(
             update(deferred_uploads).values(next_at=utc_now() - timedelta(seconds=1), **values)
         )
+
+
+def deferred_then_listed(house: House, monkeypatch: pytest.MonkeyPatch) -> Decision:
+    """An upload put off while the lists were away, which matches when it is examined again."""
+
+    def away(_: object) -> None:
+        raise IndexUnavailable("told to")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(house.tutela.lists, "match", away)
+        first = house.upload(LISTED)
+    assert first.deferred
+    return first
 
 
 def again(house: House) -> int:
@@ -170,8 +195,117 @@ def test_another_process_leaves_one_that_is_taken(house: House) -> None:
     house.decoder.fails = FaultKind.UNAVAILABLE
     house.upload(picture(60))
     make_due(house)
-    assert len(house.tutela.deferred._claim()) == 1
-    assert house.tutela.deferred._claim() == []
+    assert house.tutela.deferred._claim() is not None
+    assert house.tutela.deferred._claim() is None
+
+
+def test_one_is_claimed_while_the_others_wait_for_whoever_is_free(house: House) -> None:
+    """A claim on many would run out while the first are examined, and be taken twice."""
+    house.decoder.fails = FaultKind.UNAVAILABLE
+    first, second = (house.upload(picture(n)) for n in (60, 61))
+    make_due(house)
+    claims = [house.tutela.deferred._claim() for _ in range(3)]
+    assert claims[2] is None
+    assert {claim.decision_id for claim in claims if claim} == {first.id, second.id}
+
+
+@pytest.fixture
+def elsewhere(house: House, tmp_path: Path) -> Iterator[House]:
+    """Another machine at the same database, with a data folder of its own."""
+    ours = house.tutela.settings
+    url = SecretStr(f"sqlite:///{ours.data_dir / DATABASE_FILE}")
+    store = ours.store.model_copy(update={"database_url": url})
+    shared = {"data_dir": tmp_path / "elsewhere", "store": store}
+    made = House.__new__(House)
+    made.tutela = Tutela(ours.model_copy(update=shared), background=False)
+    made.tutela.open_lists()
+    made.decoder = Decoder()
+    made.tutela.gate._decoder = made.decoder
+    yield made
+    made.tutela.close()
+
+
+def test_what_lies_on_another_machine_waits_for_that_machine(
+    house: House, elsewhere: House
+) -> None:
+    house.decoder.fails = FaultKind.UNAVAILABLE
+    first = house.upload(picture(60))
+    make_due(house)
+    assert elsewhere.run(elsewhere.tutela.deferred.run_once()) == 0
+    assert house.read(first.id).superseded_by is None
+    house.decoder.fails = None
+    assert again(house) == 1
+    following = house.read(first.id).superseded_by
+    assert following is not None
+    assert house.read(following).decision.outcome is Outcome.ALLOW
+
+
+def test_what_lay_on_a_machine_that_never_came_back_stays_held(
+    house: House, elsewhere: House
+) -> None:
+    house.decoder.fails = FaultKind.UNAVAILABLE
+    first = house.upload(picture(60))
+    make_due(house, expires_at=utc_now() - timedelta(seconds=1))
+    assert elsewhere.run(elsewhere.tutela.deferred.run_once()) == 1
+    following = house.read(first.id).superseded_by
+    assert following is not None
+    assert house.read(following).decision.outcome is Outcome.HOLD
+    assert count(house, deferred_uploads) == 0
+
+
+def test_a_crash_after_the_decision_examines_nothing_again(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The decision and the end of the wait are one transaction (invariant 2)."""
+    first = deferred_then_listed(house, monkeypatch)
+
+    act = house.tutela.road.act
+
+    async def killed(plan: Plan, source: Source | None) -> Decision:
+        await act(plan, source)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(house.tutela.road, "act", killed)
+        with pytest.raises(KeyboardInterrupt):
+            again(house)
+    assert count(house, deferred_uploads) == 0
+    assert again(house) == 0
+    assert house.read(first.id).superseded_by is not None
+    assert (count(house, decisions), count(house, cases), count(house, evidence)) == (2, 1, 1)
+
+
+def test_of_two_that_examine_the_same_one_decides(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As after a claim that ran out: the slower one writes nothing and leaves nothing sealed."""
+    deferred_then_listed(house, monkeypatch)
+    make_due(house)
+    waiting = house.tutela.deferred._claim()
+    assert waiting is not None
+    with house.tutela.spool.unpark(waiting.parked) as copy:
+        assert again(house) == 1
+        monkeypatch.setattr(house.tutela.spool, "unpark", lambda _: copy)
+        with pytest.raises(Conflict):
+            house.run(house.tutela.deferred._again(waiting))
+    assert (count(house, decisions), count(house, cases), count(house, evidence)) == (2, 1, 1)
+    assert len(list((house.tutela.settings.data_dir / "objects").rglob("*.age"))) == 1
+
+
+def test_one_past_its_time_is_closed_even_where_a_rule_fails(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    house.decoder.fails = FaultKind.UNAVAILABLE
+    first = house.upload(picture(60))
+    ruled = Policy.decide
+
+    def failing(*args: Any) -> Ruling:
+        return replace(ruled(*args), deferred=True)
+
+    monkeypatch.setattr(Policy, "decide", failing)
+    make_due(house, expires_at=utc_now() - timedelta(seconds=1))
+    assert house.run(house.tutela.deferred.run_once()) == 1
+    assert house.read(first.id).superseded_by is not None
 
 
 def test_the_entrance_may_be_set_to_answer_an_error_instead(house: House) -> None:

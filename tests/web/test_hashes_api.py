@@ -130,6 +130,29 @@ def test_a_repeated_batch_makes_no_second_case(admin: httpx.Client) -> None:
     assert other.status_code == 409
 
 
+def test_a_key_that_ends_like_a_place_is_another_key(admin: httpx.Client) -> None:
+    """``batch-2#0`` is a client's own key and no item of its batch ``batch-2``."""
+    items = [{"md5": hashlib.md5(LISTED).hexdigest()}, {"md5": "11" * 16}]
+    batch = {"Idempotency-Key": "batch-2"}
+    first = admin.post("/v1/hashes", json={"items": items}, headers=batch).json()["items"]
+    for place in range(2):
+        other = admin.post(
+            "/v1/hashes", json=items[place], headers={"Idempotency-Key": f"batch-2#{place}"}
+        )
+        assert other.status_code == 200
+        assert other.json()["repeated"] is False
+        assert other.json()["decision_id"] != first[place]["decision_id"]
+
+
+def test_a_batch_of_matches_alone_is_answered_again(admin: httpx.Client) -> None:
+    items = [{"md5": hashlib.md5(LISTED).hexdigest()}] * 3
+    headers = {"Idempotency-Key": "batch-3"}
+    first = admin.post("/v1/hashes", json={"items": items}, headers=headers).json()["items"]
+    again = admin.post("/v1/hashes", json={"items": items}, headers=headers).json()["items"]
+    assert [one["decision_id"] for one in first] == [one["decision_id"] for one in again]
+    assert len({one["decision_id"] for one in first}) == 3
+
+
 def test_an_under_scoped_key_hears_no_detail(server: Server) -> None:
     with server.client(Scope.HASHES_CHECK) as client:
         said = client.post("/v1/hashes", json={"md5": hashlib.md5(LISTED).hexdigest()}).json()

@@ -30,13 +30,11 @@ class EffectKind(StrEnum):
 
     OPEN_CASE = "open_case"
     SEAL_EVIDENCE = "seal_evidence"
-    NOTIFY = "notify"
-    DEFER = "defer"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Effect:
-    """One effect. ``facts`` carry its details (the queue, the channel…), never content."""
+    """One effect. ``facts`` carry its details (the queue…), never content."""
 
     kind: EffectKind
     facts: Mapping[str, str] = field(default_factory=dict)
@@ -47,9 +45,10 @@ class Ruling:
     """What policy says of an item's findings. Pure: nothing has happened yet.
 
     ``rule`` names the rule that decided, ``would`` what each dry-run rule would have done,
-    ``braked`` the outcome that a brake softened. ``opaque_reason`` is the only word an uploader
-    sees. ``purpose`` is the purpose of the list behind the deciding finding, so that a case never
-    mixes purposes. ``deferred`` marks a hold that rests on a fault of ours.
+    ``braked`` the outcome that a brake softened, ``allow_listed`` the allow-list entry that let
+    something through (``reasons`` say both in words). ``opaque_reason`` is the only word that an
+    uploader sees. ``purpose`` is the purpose of the list behind the deciding finding, so that a
+    case never mixes purposes. ``deferred`` marks a hold that rests on a fault of ours.
     """
 
     outcome: Outcome

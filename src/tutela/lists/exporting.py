@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
 
@@ -26,20 +26,12 @@ class Export:
     info: ListInfo
     format: Format
     editor: Editor
-    actor: str
-    reason: str
     written: int = 0
     withheld: int = 0
     done: bool = field(default=False)
 
-    def __iter__(self) -> Iterator[bytes]:
-        """The file, part by part, from one moment of the database. The export is noted in the
-        list's history when it begins."""
-        with self.editor.database.begin() as connection:
-            facts: dict[str, object] = {"format": self.format.name, "version": self.info.version}
-            self.editor.note(
-                connection, self.info, "export", self.actor, self.reason, utc_now(), facts=facts
-            )
+    def __iter__(self) -> Generator[bytes, None, None]:
+        """The file, part by part, from one moment of the database."""
         yield from self.format.write(self.info, self._signals())
         self.done = True
 
@@ -56,8 +48,11 @@ class Export:
 
 
 def open_export(editor: Editor, name: str, format: str, *, actor: str, reason: str) -> Export:
-    """Begin an export. Raises ``NotFound``, ``InvalidInput`` for a format that cannot hold this
-    list, ``NotPermitted`` where the source lets nothing of it be passed on."""
+    """Begin an export, and note it in the list's history before its first byte.
+
+    Raises ``NotFound``, ``InvalidInput`` for a format that cannot hold this list, ``NotPermitted``
+    where the source lets nothing of it be passed on.
+    """
     made = format_named(format)
     with editor.database.read() as connection:
         info = editor.find(connection, name)
@@ -76,4 +71,7 @@ def open_export(editor: Editor, name: str, format: str, *, actor: str, reason: s
                     next_step="Ask the source, and import with the redistribution flag it grants.",
                 )
     editor.approved(Edit(list_name=info.name, kind="export", actor=actor, reason=reason))
-    return Export(info=info, format=made, editor=editor, actor=actor, reason=reason)
+    with editor.database.begin() as connection:
+        facts: dict[str, object] = {"format": made.name, "version": info.version}
+        editor.note(connection, info, "export", actor, reason, utc_now(), facts=facts)
+    return Export(info=info, format=made, editor=editor)

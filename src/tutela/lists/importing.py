@@ -40,7 +40,7 @@ MAX_REFUSALS = 1_000
 """Refused entries that a report names; it counts them all."""
 
 _ABANDONED_AFTER = timedelta(minutes=2)
-"""An import that committed nothing for so long is taken for dead."""
+"""An import that committed nothing for so long is taken for dead, and commits no more."""
 
 Progress = Callable[[int], None]
 """Called with the number of entries read so far."""
@@ -210,7 +210,7 @@ class Importer:
                 )
             ).all()
         for row in unfinished:
-            if row.alive_at > utc_now() - _ABANDONED_AFTER:
+            if row.abandoned_at is None and not self._give_up(row.id, silent=_ABANDONED_AFTER):
                 raise Conflict(
                     f"Another import into list '{info.name}' is under way.",
                     kept="Nothing was imported.",
@@ -254,6 +254,7 @@ class Importer:
             with self._database.begin() as connection:
                 self._editor.find(connection, info.id)
                 edits.lock_list(connection, info.row)
+                _still_ours(connection, import_id, alive_at=now)
                 merged = merge(connection, info.row, items, now, import_id=import_id)
                 self._settle(connection, info, merged, now)
                 if mirror and merged.seen:
@@ -262,9 +263,6 @@ class Importer:
                         for row_id in merged.seen
                     ]
                     edits.update_rows(connection, rows, ("import_id", "pending"))
-                connection.execute(
-                    update(list_imports).where(list_imports.c.id == import_id).values(alive_at=now)
-                )
             tally.take(merged)
 
     def _settle(
@@ -294,6 +292,7 @@ class Importer:
             now = utc_now()
             with self._database.begin() as connection:
                 edits.lock_list(connection, info.row)
+                _still_ours(connection, import_id, alive_at=now)
                 rows = connection.execute(
                     select(signals)
                     .where(
@@ -334,14 +333,12 @@ class Importer:
                 self._editor.find(connection, info.id)
             if row.version != computed.version:
                 fresh = self._pending(connection, info, import_id)
-            connection.execute(
-                update(list_imports)
-                .where(list_imports.c.id == import_id)
-                .values(
-                    finished_at=now,
-                    alive_at=now,
-                    facts={"read": tally.read, "refused": tally.refused},
-                )
+            _still_ours(
+                connection,
+                import_id,
+                finished_at=now,
+                alive_at=now,
+                facts={"read": tally.read, "refused": tally.refused},
             )
             if not (tally.inserted or tally.changed or gone):
                 connection.execute(
@@ -397,13 +394,21 @@ class Importer:
         """Undo what an import left that broke off here. What cannot be undone now is swept by the
         next import."""
         with suppress(TutelaError):
-            with self._database.begin() as connection:
-                connection.execute(
-                    update(list_imports)
-                    .where(list_imports.c.id == import_id)
-                    .values(alive_at=utc_now() - 2 * _ABANDONED_AFTER)
-                )
-            self._sweep(info, import_id)
+            if self._give_up(import_id):
+                self._sweep(info, import_id)
+
+    def _give_up(self, import_id: int, *, silent: timedelta = timedelta(0)) -> bool:
+        """Note that an import is given up, before anything of it is swept, so that it writes no
+        more. False where it finished, was given up already, or committed something within the
+        time ``silent``."""
+        now = utc_now()
+        with self._database.begin() as connection:
+            given_up = connection.execute(
+                update(list_imports)
+                .where(*_alive(import_id), list_imports.c.alive_at <= now - silent)
+                .values(abandoned_at=now)
+            )
+        return given_up.rowcount > 0
 
     def _sweep(self, info: ListInfo, import_id: int) -> None:
         """Delete what an unfinished import added; it never counted."""
@@ -420,9 +425,33 @@ class Importer:
             now = utc_now()
             connection.execute(
                 update(list_imports)
-                .where(list_imports.c.id == import_id)
-                .values(finished_at=now, abandoned_at=now)
+                .where(list_imports.c.id == import_id, list_imports.c.finished_at.is_(None))
+                .values(finished_at=now)
             )
+
+
+def _still_ours(connection: Connection, import_id: int, **values: object) -> None:
+    """Note in the import's own row that it lives, or that it is finished.
+
+    Raises ``Conflict`` where another process took it for dead and swept it meanwhile: what it
+    wrote before is gone, and what it would write now would count without the rest.
+    """
+    noted = connection.execute(update(list_imports).where(*_alive(import_id)).values(**values))
+    if noted.rowcount == 0:
+        raise Conflict(
+            "This import was silent for so long that another one took it for dead.",
+            kept="What it had added was removed; changes to earlier signals stand.",
+            next_step="Import the file again.",
+        )
+
+
+def _alive(import_id: int) -> tuple[ColumnElement[bool], ...]:
+    """An import that neither finished nor was given up."""
+    return (
+        list_imports.c.id == import_id,
+        list_imports.c.finished_at.is_(None),
+        list_imports.c.abandoned_at.is_(None),
+    )
 
 
 def _left_by(info: ListInfo, import_id: int) -> tuple[ColumnElement[bool], ...]:

@@ -39,6 +39,8 @@ NO_RULE = "unruled"
 """Named as the rule where no rule of the file spoke."""
 NO_FINDINGS = "nothing-found"
 """Named as the rule where there was nothing to rule on."""
+ALLOW_LISTED = "allow-listed"
+"""Named as the rule where an allow list let through all that there was to rule on."""
 
 _PURPOSES = (Purpose.CSAM, Purpose.TERROR, Purpose.NCII, Purpose.OWN, None, Purpose.SELFTEST)
 _KINDS = (
@@ -221,14 +223,15 @@ def _ruling(
     verdicts = sorted(_without_selftest(verdicts), key=Verdict.rank)
     verdicts, braked = _apply_brakes(verdicts, context, brakes)
     entry = next(iter(waved.values()), None)
+    notes = _let_through(waved)
     dry = tuple(would.items())
     if not verdicts or verdicts[0].outcome is Outcome.ALLOW:
         first = verdicts[0] if verdicts else None
         return Ruling(
             outcome=Outcome.ALLOW,
-            rule=_rule_name(first) if first is not None else NO_FINDINGS,
+            rule=_rule_name(first) if first is not None else ALLOW_LISTED if waved else NO_FINDINGS,
             policy_version=rules.version,
-            reasons=_reasons(verdicts[:1]),
+            reasons=_reasons(verdicts[:1]) + notes,
             purpose=first.purpose if first is not None else None,
             opaque_reason=OPAQUE[Outcome.ALLOW],
             would=dry,
@@ -241,8 +244,9 @@ def _ruling(
         outcome=deciding.outcome,
         rule=_rule_name(deciding),
         policy_version=rules.version,
-        reasons=_reasons([v for v in heavy if v.purpose in {deciding.purpose, None}]),
-        effects=(Effect(kind=EffectKind.DEFER),) if deferred else _effects(heavy),
+        reasons=_reasons([v for v in heavy if v.braked or v.purpose in {deciding.purpose, None}])
+        + notes,
+        effects=() if deferred else _effects(heavy),
         purpose=deciding.purpose,
         severity=deciding.rule.severity if deciding.rule is not None else None,
         deferred=deferred,
@@ -297,9 +301,17 @@ def _reasons(verdicts: Sequence[Verdict]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(reasons))
 
 
+def _let_through(waved: Mapping[int, str]) -> tuple[str, ...]:
+    """Which allow-list entries let findings through, for the record of the decision."""
+    return tuple(
+        f"The allow-list entry {entry} let a match through."
+        for entry in sorted(set(waved.values()))
+    )
+
+
 def _effects(heavy: Sequence[Verdict]) -> tuple[Effect, ...]:
     """Case and evidence for every purpose that a match serves, each by itself (invariant 13); no
-    case for the self-test; notices as the deciding rules want them."""
+    case for the self-test."""
     effects: list[Effect] = []
     served: set[Purpose | None] = set()
     for verdict in heavy:
@@ -316,9 +328,6 @@ def _effects(heavy: Sequence[Verdict]) -> tuple[Effect, ...]:
         effects.append(Effect(kind=EffectKind.OPEN_CASE, facts=facts))
         if purpose is not None:
             effects.append(Effect(kind=EffectKind.SEAL_EVIDENCE, facts={"purpose": purpose.value}))
-    wanting = (v.rule for v in heavy if v.rule is not None and v.purpose is not Purpose.SELFTEST)
-    channels = dict.fromkeys(channel for rule in wanting for channel in rule.notify)
-    effects.extend(Effect(kind=EffectKind.NOTIFY, facts={"channel": c}) for c in channels)
     return tuple(effects)
 
 

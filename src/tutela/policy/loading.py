@@ -32,7 +32,6 @@ _RULE = (
     "reason",
     "severity",
     "queue",
-    "notify",
     "case",
     "dry_run",
     "brake",
@@ -157,7 +156,6 @@ def _rule(source: Source, path: Path, table: Mapping[str, Any]) -> Rule:
         reason=source.take(path, table, "reason", str, ""),
         severity=_word(source, path, table, "severity"),
         queue=_word(source, path, table, "queue"),
-        notify=_channels(source, path, table),
         case=source.take(path, table, "case", bool, True),
         dry_run=source.take(path, table, "dry_run", bool, False),
         brake=_brake(source, path, table),
@@ -194,14 +192,6 @@ def _word(source: Source, path: Path, table: Mapping[str, Any], key: str) -> str
     if value is not None and not _NAME.fullmatch(value):
         raise source.at_value((*path, key), _NAME_RULE)
     return value
-
-
-def _channels(source: Source, path: Path, table: Mapping[str, Any]) -> tuple[str, ...]:
-    channels = source.take(path, table, "notify", list, [])
-    for number, channel in enumerate(channels):
-        if not isinstance(channel, str) or not _NAME.fullmatch(channel):
-            raise source.at_value((*path, "notify", number), _NAME_RULE)
-    return tuple(channels)
 
 
 def _brake(source: Source, path: Path, table: Mapping[str, Any]) -> Brake:

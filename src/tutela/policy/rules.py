@@ -45,7 +45,6 @@ class Rule:
     reason: str = ""
     severity: str | None = None
     queue: str | None = None
-    notify: tuple[str, ...] = ()
     case: bool = True
     dry_run: bool = False
     brake: Brake = Brake()

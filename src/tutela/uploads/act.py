@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from sqlalchemy import Connection, insert, update
+from sqlalchemy import Connection, delete, insert, update
 
 from tutela.cases import Vault, keep_until
 from tutela.core import (
@@ -183,6 +183,7 @@ class Act:
             connection.execute(_INSERT_ITEMS, fresh)
         for plan in plans:
             if plan.follows is not None:
+                _settle(connection, plan.follows)
                 connection.execute(
                     update(items)
                     .where(items.c.id == plan.item.id)
@@ -236,6 +237,7 @@ class Act:
                     "decision_id": decision.id,
                     "item_id": plan.item.id,
                     "parked": plan.parked,
+                    "holder": self._parking.holder,
                     "item": as_plain(plan.item),
                     "key_id": plan.asker.key_id,
                     "tries": 0,
@@ -246,6 +248,18 @@ class Act:
 
     def _expires(self, plan: Plan) -> datetime:
         return keep_until(self._settings, plan.decision.outcome, plan.decision.at)
+
+
+def _settle(connection: Connection, decision_id: str) -> None:
+    """End the wait of a deferred upload in the transaction that writes its decision, so that it
+    gets one decision and no second (invariant 2). Raises ``Conflict`` where it has one already."""
+    waits = deferred_uploads.c.decision_id == decision_id
+    if connection.execute(delete(deferred_uploads).where(waits)).rowcount == 0:
+        raise Conflict(
+            "This deferred upload has its decision already.",
+            kept="That decision stands; nothing more was written.",
+            next_step="Read the decision that follows the first one.",
+        )
 
 
 def _ms_since(started: float) -> float:

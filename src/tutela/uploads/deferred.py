@@ -7,13 +7,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from ipaddress import ip_address
 from typing import Any, Protocol
 
 import msgspec
-from sqlalchemy import delete, func, select, update
+from sqlalchemy import func, or_, select, update
 
 from tutela import __version__
 from tutela.core import (
@@ -34,13 +34,15 @@ from tutela.store.tables.uploads import deferred_uploads
 from .act import Act
 from .decide import Decide
 from .gate import Examined, UploadGate, forgiven
+from .plan import Plan
 from .records import Asker
 from .spool import Spool
 
 BATCH = 20
-"""Deferred uploads taken up in one round."""
+"""Most deferred uploads taken up in one round, one after another."""
 CLAIM = timedelta(minutes=30)
-"""For how long a round keeps an upload to itself; another process takes it up after that."""
+"""For how long a process keeps one upload to itself; another takes it up after that. Longer than
+the longest examination (``decoder.video_cpu_seconds`` on a busy machine)."""
 MOST_WAIT = timedelta(minutes=10)
 
 
@@ -65,7 +67,9 @@ class Waiting:
 
 
 class Deferred:
-    """Takes deferred uploads up again. Any process may run it; each upload is claimed first."""
+    """Takes deferred uploads up again. Any process may run it; each upload is claimed first, and
+    only by a process that has the data folder in which its bytes lie. One whose time is over is
+    closed by whoever comes first, since its folder may be gone for good."""
 
     def __init__(
         self, road: Road, database: Database, spool: Spool, settings: UploadSettings
@@ -78,7 +82,10 @@ class Deferred:
     async def run_once(self) -> int:
         """Examine again what is due; how many of them have their decision now."""
         settled = 0
-        for waiting in await asyncio.to_thread(self._claim):
+        for _ in range(BATCH):
+            waiting = await asyncio.to_thread(self._claim)
+            if waiting is None:
+                break
             try:
                 settled += await self._again(waiting)
             except TutelaError:
@@ -114,7 +121,7 @@ class Deferred:
                 await asyncio.to_thread(self._later, waiting)
                 return False
             await self._road.act(plan, source)
-        await asyncio.to_thread(self._done, waiting)
+        await asyncio.to_thread(self._spool.drop, waiting.parked)
         return True
 
     async def _close(self, waiting: Waiting, why: str) -> bool:
@@ -133,32 +140,38 @@ class Deferred:
             tries=waiting.tries,
             follows=waiting.decision_id,
         )
-        await self._road.act(plan, None)
-        await asyncio.to_thread(self._done, waiting)
+        await self._road.act(_for_good(plan), None)
+        await asyncio.to_thread(self._spool.drop, waiting.parked)
         return True
 
-    def _claim(self) -> list[Waiting]:
+    def _claim(self) -> Waiting | None:
+        """One that is due and whose bytes are here, or whose time is over, claimed for ourselves.
+        One at a time: a claim on many would run out while the first are examined."""
         now = utc_now()
+        ours = deferred_uploads.c.holder == self._spool.holder
         with self._database.begin() as connection:
-            rows = (
+            row = (
                 connection.execute(
                     select(deferred_uploads)
-                    .where(deferred_uploads.c.next_at <= now)
+                    .where(
+                        deferred_uploads.c.next_at <= now,
+                        or_(ours, deferred_uploads.c.expires_at <= now),
+                    )
                     .order_by(deferred_uploads.c.next_at)
-                    .limit(BATCH)
+                    .limit(1)
                     .with_for_update(skip_locked=True)
                 )
                 .mappings()
-                .all()
+                .first()
             )
-            ids = [row["decision_id"] for row in rows]
-            if ids:
-                connection.execute(
-                    update(deferred_uploads)
-                    .where(deferred_uploads.c.decision_id.in_(ids))
-                    .values(next_at=now + CLAIM)
-                )
-        return [_waiting(row) for row in rows]
+            if row is None:
+                return None
+            connection.execute(
+                update(deferred_uploads)
+                .where(deferred_uploads.c.decision_id == row["decision_id"])
+                .values(next_at=now + CLAIM)
+            )
+        return _waiting(row)
 
     def _later(self, waiting: Waiting) -> None:
         """Put it off: each time longer, and never past its end."""
@@ -172,14 +185,16 @@ class Deferred:
                 .values(next_at=due, tries=tries)
             )
 
-    def _done(self, waiting: Waiting) -> None:
-        with self._database.begin() as connection:
-            connection.execute(
-                delete(deferred_uploads).where(
-                    deferred_uploads.c.decision_id == waiting.decision_id
-                )
-            )
-        self._spool.drop(waiting.parked)
+
+def _for_good(plan: Plan) -> Plan:
+    """The plan without another wait, also where a rule failed meanwhile: its hold stands."""
+    if not plan.ruling.deferred:
+        return plan
+    return replace(
+        plan,
+        ruling=replace(plan.ruling, deferred=False, effects=()),
+        decision=replace(plan.decision, deferred=False),
+    )
 
 
 def item_from_plain(plain: Mapping[str, Any]) -> Item:

@@ -31,10 +31,13 @@ KEY_BYTES = 32
 CHUNK = 64 * 1024
 TAG = 16
 PART = ".part"
+HOLDER = "holder"
+"""File beside the folder of put-off uploads with the id under which it is known to others."""
 HALF_WRITTEN = timedelta(hours=1)
 """A half-written file older than this belongs to a process that was killed."""
 
 _NAME = re.compile(r"parked_[0-9a-f]{32}")
+_HOLDER = re.compile(r"holder_[0-9a-f]{32}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,10 +58,28 @@ class ParkingLot:
         self._key_path = key_path
         self._life = life
         self._key: bytes | None = None
+        self._holder: str | None = None
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+    @property
+    def holder(self) -> str:
+        """The id of this folder, made when first needed. Processes that share the folder share it;
+        one that has another folder cannot read what lies here, though it may share the database."""
+        if self._holder is None:
+            path = self._folder.with_name(HOLDER)
+            text = _read_or_make(path, new_id("holder").encode()).decode("ascii", "replace")
+            if not _HOLDER.fullmatch(text):
+                raise EvidenceDamaged(
+                    "The id of the folder of deferred uploads is not readable.",
+                    where=path.name,
+                    next_step="Restore the file; without it what waits is held when its time ends.",
+                )
+            self._holder = text
+        return self._holder
 
     def park(self, source: Source) -> str:
         """Write ``source`` under a fresh name, synced to disk; all or nothing."""
+        _ = self.holder  # where it cannot be known, nothing may be parked
         name = new_id("parked")
         salt = os.urandom(SALT_BYTES)
         cipher = self._cipher(name, salt)
@@ -168,15 +189,16 @@ def _nonce(number: int, last: bool) -> bytes:
     return number.to_bytes(11, "big") + bytes([last])
 
 
-def _read_or_make_key(path: Path) -> bytes:
-    """The spool's key; of two processes that make it at once, one wins and both use its key."""
+def _read_or_make(path: Path, content: bytes) -> bytes:
+    """What a small file holds, made with ``content`` where there is none; of two processes that
+    make it at once, one wins and both use its content."""
     with contextlib.suppress(FileNotFoundError):
-        return _checked_key(path)
+        return path.read_bytes()
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     fresh = path.with_name(f"{path.name}.{os.getpid()}.{os.urandom(4).hex()}{PART}")
     fd = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     try:
-        write_all(fd, os.urandom(KEY_BYTES))
+        write_all(fd, content)
         os.fsync(fd)
     finally:
         os.close(fd)
@@ -184,11 +206,11 @@ def _read_or_make_key(path: Path) -> bytes:
         os.link(fresh, path)
     fresh.unlink()
     _sync_folder(path.parent)
-    return _checked_key(path)
+    return path.read_bytes()
 
 
-def _checked_key(path: Path) -> bytes:
-    key = path.read_bytes()
+def _read_or_make_key(path: Path) -> bytes:
+    key = _read_or_make(path, os.urandom(KEY_BYTES))
     if len(key) != KEY_BYTES:
         raise EvidenceDamaged(
             "The spool's key has the wrong length.",

@@ -14,6 +14,9 @@ from tutela.errors import IdempotencyConflict, NotFound
 from tutela.store.tables.decisions import decisions, items
 
 _KEYS_AT_ONCE = 500
+_PLACE = "\u2116"
+"""Stands between a batch's idempotency key and an item's place. It is not ASCII, so no key from
+outside (``web.facts.idempotency_key``) is ever taken for an item of another's batch."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,7 +33,11 @@ def at_place(asker: Asker, place: int) -> Asker:
     """The asker of one item of a batch: the batch's idempotency key with the item's place."""
     if asker.idempotency_key is None:
         return asker
-    return replace(asker, idempotency_key=f"{asker.idempotency_key}#{place}")
+    return replace(asker, idempotency_key=_at(asker.idempotency_key, place))
+
+
+def _at(key: str, place: int) -> str:
+    return f"{key}{_PLACE}{place}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,11 +60,18 @@ def remembered(connection: Connection, asker: Asker) -> Decision | None:
 
 
 def remembered_batch(connection: Connection, asker: Asker, count: int) -> list[Decision] | None:
-    """The decisions already made for a batch of ``count`` items, or None. Raises as above."""
-    key = asker.idempotency_key
-    found = _under(connection, asker, [str(key), *(f"{key}#{place}" for place in range(count))])
-    rest = found.get(str(key))
-    decided = [found.get(f"{key}#{place}", rest) for place in range(count)]
+    """The decisions already made for a batch of ``count`` items, or None. Raises as above.
+
+    The first item's decision stands under its place or, found with nothing, under the batch's own
+    key: where neither is there, the batch is new, and its other places need not be looked up.
+    """
+    key = str(asker.idempotency_key)
+    found = _under(connection, asker, [key, _at(key, 0)])
+    if not found:
+        return None
+    found |= _under(connection, asker, [_at(key, place) for place in range(1, count)])
+    rest = found.get(key)
+    decided = [found.get(_at(key, place), rest) for place in range(count)]
     known = [decision for decision in decided if decision is not None]
     return known if len(known) == count else None
 

@@ -146,10 +146,19 @@ def _sent(plan: Plan) -> dict[str, Any] | None:
     return {"checked": checked}
 
 
+_HASHES = ("md5", "sha1", "sha256", "pdq")
+
+
 def _query_texts(query: HashQuery | None) -> dict[str, Any] | None:
     if query is None:
         return None
-    return {name: value for name, value in as_plain(query).items() if value is not None}
+    texts: dict[str, Any] = {}
+    for name in _HASHES:
+        if (value := getattr(query, name)) is not None:
+            texts[name] = value.hex()
+    if query.quality is not None:
+        texts["quality"] = query.quality
+    return texts
 
 
 def check_record(plan: Plan) -> bytes:

@@ -93,6 +93,14 @@ class Spool:
         with disk_faults("keep the upload for a later examination"):
             return self._lot.park(source)
 
+    @property
+    def holder(self) -> str:
+        """The id of the folder that keeps what is parked here (see ``ParkingLot.holder``).
+
+        Raises ``StoreUnavailable``, or ``EvidenceDamaged`` where the id cannot be read."""
+        with disk_faults("read the id of the folder of deferred uploads"):
+            return self._lot.holder
+
     def parked(self) -> list[Parked]:
         """What waits, oldest first."""
         with disk_faults("look through the deferred uploads"):

@@ -127,7 +127,7 @@ def frames_of(items: object) -> tuple[FrameHash, ...]:
                 pdq=parse_pdq(str(text).lower()),
                 quality=int(quality),
             )
-        except (ValueError, TypeError, InvalidHash):
+        except (ValueError, TypeError, OverflowError, InvalidHash):
             raise Refused(f"frame {place + 1} of its video makes no sense") from None
         if frame.number < 0 or not 0 <= frame.quality <= 100 or not 0 <= frame.time < 1e7:
             raise Refused(f"frame {place + 1} of its video makes no sense")
@@ -150,9 +150,9 @@ def time_of(value: object) -> datetime | None:
         if text.isdigit() and len(text) > 8:
             return datetime.fromtimestamp(int(text), UTC)
         time = datetime.fromisoformat(text)
+        return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
     except (ValueError, OverflowError, OSError):
         raise Refused("one of its times makes no sense") from None
-    return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
 
 
 _YES = frozenset({"true", "yes", "1", "y", "t"})

@@ -19,6 +19,32 @@ _SPACE = " \t\r\n\ufeff"
 _decode = json.JSONDecoder().raw_decode
 
 
+def _integer(digits: str) -> int | str:
+    """An integer; as text where it is longer than Python converts, which no field is."""
+    try:
+        return int(digits)
+    except ValueError:
+        return digits
+
+
+_decode_long = json.JSONDecoder(parse_int=_integer).raw_decode
+"""Decodes values with integers of any length, in Python (``_decode`` is in C)."""
+
+
+def _decoded(text: str, at: int) -> tuple[Any, int]:
+    """The value at ``at`` and where it ends: -1 where no whole value is there."""
+    try:
+        return _decode(text, at)
+    except (json.JSONDecodeError, RecursionError):
+        return None, -1
+    except ValueError:  # Python converts no integer of more than 4300 digits
+        pass
+    try:
+        return _decode_long(text, at)
+    except (json.JSONDecodeError, RecursionError):
+        return None, -1
+
+
 class JsonBroken(Exception):
     """The text is not JSON from here on."""
 
@@ -69,10 +95,7 @@ class JsonStream:
         """Decode the next value. Raises ``JsonBroken``."""
         self.peek()
         while True:
-            try:
-                value, end = _decode(self._window, self._at)
-            except (json.JSONDecodeError, RecursionError):
-                end = -1
+            value, end = _decoded(self._window, self._at)
             if end >= 0 and (end < len(self._window) or self._ended):
                 self._at = end
                 return value

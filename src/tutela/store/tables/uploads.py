@@ -12,14 +12,16 @@ deferred_uploads = Table(
     Column("decision_id", String(40), primary_key=True),
     Column("item_id", String(40), nullable=False),
     Column("parked", String(80), nullable=False, unique=True),
+    Column("holder", String(40), nullable=False),
     Column("item", Json, nullable=False),
     Column("key_id", String(40), nullable=True),
     Column("tries", Integer, nullable=False, default=0),
     Column("next_at", UtcTime, nullable=False, index=True),
     Column("expires_at", UtcTime, nullable=False),
 )
-"""Uploads on deferred hold. ``parked`` names the encrypted bytes in the spool; ``item`` carries the
-facts, so that examining again decides in the same context."""
+"""Uploads on deferred hold. ``parked`` names the encrypted bytes in the spool, ``holder`` the data
+folder that has them; ``item`` carries the facts, so that examining again decides in the same
+context."""
 
 selftests = Table(
     "selftests",

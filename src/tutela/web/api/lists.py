@@ -9,17 +9,17 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Query, Request
 from fastapi import Path as PathPart
 from starlette.concurrency import run_in_threadpool
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import Response
 
 from tutela.core import HashType, Signal, SignalHash
 from tutela.core.hashes import parse_digest, parse_pdq
 from tutela.errors import InvalidInput
 from tutela.lists import ListInfo, ListState, ListVersion
 from tutela.lists.signals import derived_id
-from tutela.uploads.bodies import body_parts
 
 from ..auth.keys import ApiKey, Scope
 from ..bounded import BoundedRoute
+from ..downloads import Download
 from ..schemas import (
     EditDone,
     ImportShown,
@@ -33,6 +33,7 @@ from ..schemas import (
     VersionShown,
     VersionsShown,
 )
+from ..spooling import spool_body
 from ..state import Needs, web_of
 
 FILE_BODY = {
@@ -145,13 +146,10 @@ def restore(request: Request, key: Editor, name: ListName, which: SignalChoice) 
 async def add_file(request: Request, key: Editor, name: ListName, reason: Why) -> EditDone:
     """Add a file, sent as the body, by what it hashes to. The file itself is not kept."""
     web = web_of(request)
-    with web.tutela.spool.writer() as writer:
-        async for part in body_parts(request.scope, request.receive, web.upload_limits):
-            writer.write(part)
-        if not writer.size:
-            raise InvalidInput("The file is empty.")
-        source = writer.finish()
+    source = await spool_body(request.scope, request.receive, web.tutela.spool, web.upload_limits)
     with source:
+        if not source.size:
+            raise InvalidInput("The file is empty.")
         media = await web.tutela.decoder.hash(source)
     if media.all_faults():
         raise InvalidInput(
@@ -178,10 +176,7 @@ async def import_list(
 ) -> ImportShown:
     """Import a list file sent as the body: CSV, JSON Lines, HMA bank content or VICS 2.0."""
     web = web_of(request)
-    with web.tutela.spool.writer() as writer:
-        async for part in body_parts(request.scope, request.receive, web.upload_limits):
-            writer.write(part)
-        source = writer.finish()
+    source = await spool_body(request.scope, request.receive, web.tutela.spool, web.upload_limits)
 
     def work() -> Any:
         with source, source.open() as stream:
@@ -210,7 +205,7 @@ def export_list(
 ) -> Response:
     """Export a list. Needs ``lists:write``: it hands out what the list holds, and is recorded."""
     export = web_of(request).tutela.lists.export(name, format, actor=_actor(key), reason=reason)
-    return StreamingResponse(iter(export), media_type="application/octet-stream")
+    return Download(iter(export), web_of(request).upload_limits)
 
 
 def _actor(key: ApiKey) -> str:

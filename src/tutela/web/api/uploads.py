@@ -27,6 +27,7 @@ from ..auth.keys import ApiKey
 from ..auth.keys import Scope as KeyScope
 from ..facts import from_fields, from_headers, idempotency_key, make_item
 from ..problems import from_error
+from ..spooling import spooled
 from ..state import Web
 
 PATH = "/v1/uploads"
@@ -37,8 +38,6 @@ URLENCODED = "application/x-www-form-urlencoded"
 FORM_TEXT = re.compile(rb"[A-Za-z0-9_.%+\[\]-]{1,200}=[\x21-\x7e]*")
 DRAIN_BYTES = 4 * 1024 * 1024
 DRAIN_SECONDS = 1.0
-IN_THREAD_BYTES = 8 * 1024 * 1024
-"""Above so many bytes of one upload, spooling goes to a thread: encryption and disk take time."""
 
 
 @dataclass(slots=True)
@@ -123,7 +122,7 @@ async def receive_upload(
     async for part in body_parts(scope, receive, limits):
         if not writer.size and content_type.startswith(URLENCODED) and _is_form_text(part):
             raise _no_file()
-        await _write(writer, part)
+        await spooled(writer, part)
     _not_empty(writer)
     return item
 
@@ -157,7 +156,7 @@ async def _form(
     async for part in body_parts(scope, receive, wider):
         form.feed(part)
         for chunk in chunks:
-            await _write(writer, chunk)
+            await spooled(writer, chunk)
         chunks.clear()
         if writer.size > limits.max_bytes:
             raise too_large(limits)
@@ -171,13 +170,6 @@ async def _form(
     if fields.keys() & headers.keys():
         raise InvalidInput("A fact came both as a header and as a field.")
     return named | headers | fields
-
-
-async def _write(writer: SpoolWriter, part: bytes) -> None:
-    if writer.size + len(part) > IN_THREAD_BYTES:
-        await asyncio.to_thread(writer.write, part)
-    else:
-        writer.write(part)
 
 
 def _not_empty(writer: SpoolWriter) -> None:

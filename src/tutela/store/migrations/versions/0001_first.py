@@ -105,6 +105,7 @@ def upgrade() -> None:
         sa.Column("decision_id", sa.String(length=40), nullable=False),
         sa.Column("item_id", sa.String(length=40), nullable=False),
         sa.Column("parked", sa.String(length=80), nullable=False),
+        sa.Column("holder", sa.String(length=40), nullable=False),
         sa.Column("item", types.Json(), nullable=False),
         sa.Column("key_id", sa.String(length=40), nullable=True),
         sa.Column("tries", sa.Integer(), nullable=False),
