@@ -152,7 +152,8 @@ def pdf_end(data: bytes, start: int = 0) -> int | None:
 def boxes(reader: BinaryIO) -> tuple[int | None, list[tuple[bytes, int, int]]]:
     """An ISO media file's end and its top boxes: kind, start and end of what is in them."""
     total = reader.seek(0, 2)
-    at, found = 0, []
+    at = 0
+    found: list[tuple[bytes, int, int]] = []
     while at + 8 <= total:
         reader.seek(at)
         head = reader.read(16)

@@ -36,17 +36,21 @@ def as_utf8(data: bytes) -> bytes | None:
 
 
 def readings(text: bytes) -> Iterator[bytes]:
-    """The text as it stands and, where it has escapes, with these undone."""
-    yield text
-    plain = text
+    """The text with its escapes undone, where it has any, and then as it stands."""
+    plain = _undone(text)
     if b"quoted-printable" in text.lower():
-        plain = binascii.a2b_qp(plain)
-    if b"&" in plain:
-        plain = _REFERENCE.sub(_character, plain)
-    if b"\\" in plain:
-        plain = _ESCAPE.sub(_unescaped, plain)
+        yield _undone(binascii.a2b_qp(text))
     if plain != text:
         yield plain
+    yield text
+
+
+def _undone(text: bytes) -> bytes:
+    if b"&" in text:
+        text = _REFERENCE.sub(_character, text)
+    if b"\\" in text:
+        text = _ESCAPE.sub(_unescaped, text)
+    return text
 
 
 def _character(found: re.Match[bytes]) -> bytes:

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-import hashlib
 import re
 from collections.abc import Iterator
 from typing import BinaryIO
@@ -25,11 +24,16 @@ MAX_TEXT = 64 * MIB
 MAX_SHAPES = 2_000
 """Shapes an SVG may have: vector drawings are not drawn, and enough shapes make a photograph."""
 
+ALIKE = 16
+"""Bytes by which finds are put together to tell repetitions."""
 _BASE64 = rb"[A-Za-z0-9+/=_%\s-]"
 _URI = re.compile(rb"data:([^,\"'<>()]{0,300}),", re.IGNORECASE)
-_BASE64_DIGITS_RUN = re.compile(rb"[A-Za-z0-9+/=_\s-]{64,}")
+_BASE64_RUN = re.compile(_BASE64 + rb"{16,}")
+_PLAIN_RUN = re.compile(rb"[^\"'<>()\s]{16,}")
+_DIGITS_RUN = re.compile(rb"[A-Za-z0-9+/=_\s-]{64,}")
 _HEX_RUN = re.compile(rb"[0-9a-f\s]{64,}")
 _LETTERS = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/=_-")
+_HEX_LETTERS = frozenset(b"0123456789abcdef")
 _STARTS = {
     **dict.fromkeys((b"/9j/", b"_9j_", b"iVBORw0KGgo", b"R0lGODdh", b"R0lGODlh", b"UklGR"), 0),
     **dict.fromkeys((b"UEsDB", b"JVBERi0", b"N3q8ryc", b"UmFyIRoH", b"SUkqA", b"TU0AK"), 0),
@@ -65,13 +69,16 @@ def members(reader: BinaryIO) -> Iterator[tuple[str, Iterator[bytes]]]:
     text = as_utf8(data)
     if text is None:
         raise BadMember(FaultKind.UNKNOWN_FORMAT, "It begins as text but does not stay text.")
-    seen: set[bytes] = set()
+    known: dict[bytes, list[bytes]] = {}
+    number = 0
     for reading in readings(text):
         for found in _media(reading):
-            mark = hashlib.sha256(found).digest()
-            if mark not in seen:
-                seen.add(mark)
-                yield f"data-{len(seen)}", iter((found,))
+            alike = known.setdefault(found[:ALIKE], [])
+            if any(one.startswith(found) for one in alike):
+                continue  # the same, or only its part in front of an escape
+            alike.append(found)
+            number += 1
+            yield f"data-{number}", iter((found,))
     if more:
         raise BadMember(FaultKind.OVER_LIMIT, "The text is longer than is searched for pictures.")
     _check_drawing(text)
@@ -95,11 +102,11 @@ def _media(text: bytes) -> Iterator[bytes]:
         data = _decoded(found.group(1))
         if sniff(data[:HEAD_BYTES]).kind is not MediaKind.UNREADABLE:
             yield data
-    for found in _runs(text, _STARTS, _DIGITS_RUN):
+    for found in _runs(text, _STARTS, _DIGITS_RUN, _LETTERS):
         data = _decoded(found.group())
         if format_at(data, 0) is not None:
             yield data
-    for found in _runs(text.lower(), _HEX_STARTS, _HEX_RUN):
+    for found in _runs(text.lower(), _HEX_STARTS, _HEX_RUN, _HEX_LETTERS):
         digits = b"".join(found.group().split())
         data = bytes.fromhex(digits[: len(digits) // 2 * 2].decode())
         if format_at(data, 0) is not None:
@@ -107,7 +114,7 @@ def _media(text: bytes) -> Iterator[bytes]:
 
 
 def _runs(
-    text: bytes, starts: dict[bytes, int], run: re.Pattern[bytes]
+    text: bytes, starts: dict[bytes, int], run: re.Pattern[bytes], letters: frozenset[int]
 ) -> Iterator[re.Match[bytes]]:
     """Runs of digits that begin with one of the words; not the middle of a longer one."""
     for word, before in starts.items():
@@ -115,7 +122,7 @@ def _runs(
         while at >= 0:
             begin = at - before
             behind = at + 1
-            if begin == 0 or (begin > 0 and text[begin - 1] not in _LETTERS):
+            if begin == 0 or (begin > 0 and text[begin - 1] not in letters):
                 found = run.match(text, begin)
                 if found is not None:
                     yield found

@@ -12,9 +12,7 @@ from collections.abc import Iterator
 from tutela.core import MediaKind
 from tutela.hashing.sniff import HEAD_BYTES, Format, sniff
 
-_MEDIA = frozenset(
-    {MediaKind.PICTURE, MediaKind.ANIMATION, MediaKind.VIDEO, MediaKind.CONTAINER}
-)
+_MEDIA = frozenset({MediaKind.PICTURE, MediaKind.ANIMATION, MediaKind.VIDEO, MediaKind.CONTAINER})
 _TOO_WEAK = frozenset({"jxl", "svg", "html", "text", "mpegts", "ico", "pnm"})
 _ARCHIVES = (b"PK\x03\x04", b"7z\xbc\xaf\x27\x1c", b"Rar!\x1a\x07", b"ustar")
 _OTHERS = (
@@ -106,7 +104,7 @@ def _is_tiff(data: bytes, at: int) -> bool:
         return False
     count, first = struct.unpack_from(order + "HH", data, at + offset)
     second = struct.unpack_from(order + "H", data, at + offset + 14)[0]
-    return 2 <= count <= 512 and 254 <= first < second
+    return bool(2 <= count <= 512 and 254 <= first < second)
 
 
 def _is_ebml(data: bytes, at: int) -> bool:
