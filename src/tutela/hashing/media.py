@@ -37,6 +37,8 @@ from .sniff import Format
 from .video import SOUND_FORMATS, hash_video
 from .views import view_hashes
 
+BESIDE_DEPTH = 2
+"""Levels below ``max_depth`` in which what is written into text or hidden behind an end is read."""
 READ_AT_ONCE = 16 * MIB
 """Files up to this are read into memory before they are looked at."""
 
@@ -115,9 +117,7 @@ class _Examination:
             self._video(reader, found, depth)
         elif form.kind is MediaKind.CONTAINER or form.name in TEXTS:
             self._members(form.name, reader, found, depth)
-            return
-        if depth < self._options.max_depth:
-            self._members(APPENDED, reader, found, depth)
+        self._members(APPENDED, reader, found, depth)
 
     def _pictures(self, reader: BinaryIO, found: _Found) -> None:
         limits = PictureLimits(
@@ -191,13 +191,17 @@ class _Examination:
             found.members.append(self.file(BytesIO(cover), where, depth + 1, len(cover), None))
 
     def _members(self, name: str, reader: BinaryIO, found: _Found, depth: int) -> None:
-        if depth >= self._options.max_depth and name not in TEXTS:
+        beside = name == APPENDED or name in TEXTS  # a picture in these is as good as a file
+        if depth >= self._options.max_depth and not beside:
             found.fault(FaultKind.OVER_LIMIT, "It is a container inside too many others.")
             return
         faults: list[Fault] = []
-        members = open_members(name, reader, self._budget, faults)
+        members = open_members(name, reader, self._budget, faults, form=found.form.name)
         try:
             for member in members:
+                if depth >= self._options.max_depth + BESIDE_DEPTH:
+                    found.fault(FaultKind.OVER_LIMIT, "It holds files inside too many others.")
+                    return
                 found.members.append(self._member(member, below(found.where, member.name), depth))
         finally:
             members.close()

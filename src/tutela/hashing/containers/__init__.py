@@ -26,15 +26,17 @@ TEXTS = frozenset({"svg", "html", "text"})
 
 
 def open_members(
-    name: str, reader: BinaryIO, budget: Budget, faults: list[Fault]
+    name: str, reader: BinaryIO, budget: Budget, faults: list[Fault], *, form: str = ""
 ) -> Generator[Member]:
     """The members of a container of the sniffed format ``name``.
+
+    With ``APPENDED``, ``form`` says in a file of which format to look for what does not belong.
 
     Faults of the container as a whole are appended to ``faults``; those of a member are the
     member's. Each member's bytes are freed when the next is asked for. Raises ``OverLimit``.
     """
     try:
-        for label, chunks in _contents(name, reader, budget, faults):
+        for label, chunks in _contents(name, form, reader, budget, faults):
             budget.member()
             member = unpack(clean_name(label), chunks, budget)
             try:
@@ -46,11 +48,11 @@ def open_members(
 
 
 def _contents(
-    name: str, reader: BinaryIO, budget: Budget, faults: list[Fault]
+    name: str, form: str, reader: BinaryIO, budget: Budget, faults: list[Fault]
 ) -> Iterator[tuple[str, Iterator[bytes]]]:
     reader.seek(0)
     if name == APPENDED:
-        yield from appended.members(reader)
+        yield from appended.members(reader, form)
     elif name == "zip":
         yield from _zip(reader, budget, faults)
     elif name == "tar":
@@ -69,12 +71,30 @@ def _zip(
     reader: BinaryIO, budget: Budget, faults: list[Fault]
 ) -> Iterator[tuple[str, Iterator[bytes]]]:
     directory = zips.find_directory(reader)
-    found = zips.local_entries(reader) if directory is None else zips.entries(reader, directory)
-    if directory is None and reader.seek(0, 2) > zips.END.size:
-        faults.append(
-            Fault(kind=FaultKind.TRUNCATED, detail="The archive's table of contents is missing.")
-        )
-    for entry in found:
-        budget.entry()
-        if not zips.is_folder(entry):
-            yield entry.name, zips.content(reader, entry)
+    if directory is None:
+        if reader.seek(0, 2) > zips.END.size:
+            detail = "The archive's table of contents is missing."
+            faults.append(Fault(kind=FaultKind.TRUNCATED, detail=detail))
+        for entry in zips.local_entries(reader):
+            budget.entry()
+            if not zips.is_folder(entry):
+                yield entry.name, zips.content(reader, entry)
+        return
+    known: list[tuple[int, int]] = []
+    damage: BadMember | None = None
+    try:
+        for entry in zips.entries(reader, directory):
+            budget.entry()
+            known.append(zips.extent(reader, entry))
+            if not zips.is_folder(entry):
+                yield entry.name, zips.content(reader, entry)
+    except BadMember as bad:
+        damage = bad  # what the table does not name any more is found between the members
+    for start, end in zips.gaps(known, directory.start):
+        for entry in zips.local_entries(reader, start, end):
+            budget.entry()
+            if not zips.is_folder(entry):
+                yield entry.name, zips.content(reader, entry)
+    yield from appended.behind(reader, directory.end)
+    if damage is not None:
+        raise damage

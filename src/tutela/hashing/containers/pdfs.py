@@ -20,6 +20,14 @@ if TYPE_CHECKING:
 
 PAGE_SIDE = 1024
 """Longest side of a drawn page, pixels."""
+LARGE_PAGE = 2000
+"""Longest side, points, from which on pictures put together are drawn by themselves too."""
+MOST_DETAILS = 32
+"""Such pictures on one page."""
+TOUCH = 2.0
+"""Points between pictures that count as touching."""
+Box = tuple[float, float, float, float]
+"""Left, bottom, right, top."""
 OBJECT_DEPTH = 8
 """Forms inside forms that are looked into."""
 AS_THEY_ARE = ("DCTDecode", "JPXDecode")
@@ -42,6 +50,7 @@ def members(reader: BinaryIO, budget: Budget) -> Iterator[tuple[str, Iterator[by
             raise BadMember(FaultKind.ENCRYPTED, "The document is encrypted.") from error
         raise BadMember(FaultKind.DAMAGED, "The document is damaged.") from error
     try:
+        document.init_forms()  # buttons and other fields are drawn only then
         seen: set[bytes] = set()
         for index in range(document.count_attachments()):
             attachment = document.get_attachment(index)
@@ -55,7 +64,9 @@ def members(reader: BinaryIO, budget: Budget) -> Iterator[tuple[str, Iterator[by
                 continue
             try:
                 yield from _pictures(page, number + 1, budget, seen)
+                yield from _annexes(document, page, number + 1)
                 yield f"page-{number + 1}", _drawn(page)
+                yield from _details(page, number + 1)
             finally:
                 page.close()
     except pdfium.PdfiumError as error:
@@ -99,17 +110,93 @@ def _bitmap(picture: Any, budget: Budget) -> Iterator[bytes]:
     yield _as_bmp(bitmap)
 
 
-def _drawn(page: Any) -> Iterator[bytes]:
+def _annexes(document: Any, page: Any, number: int) -> Iterator[tuple[str, Iterator[bytes]]]:
+    """Files attached to a place on the page (ISO 32000-1, 12.5.6.15)."""
     import pypdfium2 as pdfium
+    from pypdfium2 import raw
 
+    for index in range(raw.FPDFPage_GetAnnotCount(page)):
+        note = raw.FPDFPage_GetAnnot(page, index)
+        if not note:
+            continue
+        try:
+            if raw.FPDFAnnot_GetSubtype(note) != raw.FPDF_ANNOT_FILEATTACHMENT:
+                continue
+            held = raw.FPDFAnnot_GetFileAttachment(note)
+            name = f"page-{number}/attachment-{index + 1}"
+            try:
+                data = bytes(pdfium.PdfAttachment(held, document).get_data()) if held else b""
+            except pdfium.PdfiumError:
+                data = b""
+            yield name, iter((data,)) if data else _bad("This attachment cannot be read.")
+        finally:
+            raw.FPDFPage_CloseAnnot(note)
+
+
+def _drawn(page: Any) -> Iterator[bytes]:
     width, height = page.get_size()
     if not (width > 0 and height > 0):
         raise BadMember(FaultKind.DAMAGED, "This page has no size.")
+    yield from _rendered(page, PAGE_SIDE / max(width, height))
+
+
+def _rendered(page: Any, scale: float, crop: Box = (0, 0, 0, 0)) -> Iterator[bytes]:
+    import pypdfium2 as pdfium
+
     try:
-        bitmap = page.render(scale=PAGE_SIDE / max(width, height), may_draw_forms=False)
+        bitmap = page.render(scale=scale, crop=crop)
     except (pdfium.PdfiumError, ValueError) as error:
         raise BadMember(FaultKind.DAMAGED, "This page cannot be drawn.") from error
     yield _as_bmp(bitmap)
+
+
+def _details(page: Any, number: int) -> Iterator[tuple[str, Iterator[bytes]]]:
+    """Pictures put together from several, where the page as a whole shows them too small."""
+    from pypdfium2 import raw
+
+    left, bottom, right, top = page.get_mediabox()
+    longest = max(right - left, top - bottom)
+    if longest <= LARGE_PAGE or page.get_rotation():
+        return
+    found = page.get_objects(filter=[raw.FPDF_PAGEOBJ_IMAGE, raw.FPDF_PAGEOBJ_FORM], max_depth=1)
+    for index, box in enumerate(_groups([o.get_bounds() for o in found]), 1):
+        if index > MOST_DETAILS:
+            raise BadMember(FaultKind.OVER_LIMIT, "Too many pictures lie on one large page.")
+        side = max(box[2] - box[0], box[3] - box[1])
+        if 1 <= side < longest / 2:
+            crop = (box[0] - left, box[1] - bottom, right - box[2], top - box[3])
+            yield f"page-{number}/detail-{index}", _rendered(page, PAGE_SIDE / side, crop)
+
+
+def _groups(boxes: list[Box]) -> list[Box]:
+    """The boxes around what touches or overlaps; alone, a picture is examined as it is."""
+    groups: list[tuple[Box, int]] = []
+    for box in boxes:
+        around, count = box, 1
+        while True:
+            near = [one for one in groups if _touch(around, one[0])]
+            if not near:
+                break
+            groups = [one for one in groups if one not in near]
+            count += sum(number for _, number in near)
+            every = [around, *(other for other, _ in near)]
+            around = (
+                min(one[0] for one in every),
+                min(one[1] for one in every),
+                max(one[2] for one in every),
+                max(one[3] for one in every),
+            )
+        groups.append((around, count))
+    return [box for box, count in groups if count > 1]
+
+
+def _touch(one: Box, other: Box) -> bool:
+    return (
+        one[0] <= other[2] + TOUCH
+        and other[0] <= one[2] + TOUCH
+        and one[1] <= other[3] + TOUCH
+        and other[1] <= one[3] + TOUCH
+    )
 
 
 def _as_bmp(bitmap: Any) -> bytes:

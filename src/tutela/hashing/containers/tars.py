@@ -7,11 +7,17 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, BinaryIO
 
 from tutela.core import FaultKind
+from tutela.settings import MIB
 
+from .appended import behind
 from .member import BadMember, read_chunks
+from .signatures import is_tar
 
 if TYPE_CHECKING:
     from .budget import Budget
+
+BLOCK = 512
+"""Bytes of a tar's headers and of its padding."""
 
 
 def members(reader: BinaryIO, budget: Budget) -> Iterator[tuple[str, Iterator[bytes]]]:
@@ -22,10 +28,33 @@ def members(reader: BinaryIO, budget: Budget) -> Iterator[tuple[str, Iterator[by
             budget.entry()
             if info.isreg() or info.issparse():
                 yield info.name, _content(archive, info)
+        yield from _rest(reader, archive.offset)
     except tarfile.TarError as error:
         raise BadMember(FaultKind.DAMAGED, "The archive is damaged.") from error
     except (OSError, ValueError, EOFError, OverflowError) as error:
         raise BadMember(FaultKind.DAMAGED, "The archive is damaged.") from error
+
+
+def _rest(reader: BinaryIO, start: int) -> Iterator[tuple[str, Iterator[bytes]]]:
+    """What lies behind the last member: zeros, by the rule. Another archive is opened as one.
+
+    Readers that go on after a damaged header, or after zeros, show what lies there.
+    """
+    reader.seek(start)
+    at = start
+    while chunk := reader.read(MIB):
+        rest = chunk.lstrip(b"\0")
+        if rest:
+            at += (len(chunk) - len(rest)) // BLOCK * BLOCK
+            break
+        at += len(chunk)
+    else:
+        return
+    reader.seek(at)
+    joined = is_tar(reader.read(BLOCK), 0)
+    yield from behind(reader, at)
+    if not joined:
+        raise BadMember(FaultKind.DAMAGED, "The archive is damaged, or more lies behind its end.")
 
 
 def _content(archive: tarfile.TarFile, info: tarfile.TarInfo) -> Iterator[bytes]:

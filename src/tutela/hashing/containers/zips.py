@@ -20,11 +20,13 @@ from tutela.settings import MIB
 from .compressed import decompress
 from .member import BadMember
 from .scan import positions
+from .signatures import is_zip
 
 LOCAL = struct.Struct("<4sHHHHHIIIHH")
 LOCAL_SIGNATURE = b"PK\x03\x04"
 CENTRAL = struct.Struct("<4sHHHHHHIIIHHHHHII")
 CENTRAL_SIGNATURE = b"PK\x01\x02"
+SIGNATURE_OF_DIRECTORY = b"PK\x05\x05"
 END = struct.Struct("<4sHHHHIIH")
 END_SIGNATURE = b"PK\x05\x06"
 WIDE_END = struct.Struct("<4sQHHIIQQQQ")
@@ -55,11 +57,13 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Directory:
-    """Where the central directory lies, and how far the archive was moved by what precedes it."""
+    """Where the central directory lies, how far the archive was moved by what precedes it, and the
+    place behind its comment."""
 
     start: int
     size: int
     shift: int
+    end: int
 
 
 def find_directory(reader: BinaryIO) -> Directory | None:
@@ -73,7 +77,8 @@ def find_directory(reader: BinaryIO) -> Directory | None:
         return None
     found = ends[-1]
     end_at = tail_at + found
-    *_, size, offset, _ = END.unpack_from(tail, found)
+    *_, size, offset, comment = END.unpack_from(tail, found)
+    behind = end_at + END.size + comment
     if (wide := _wide_directory(reader, end_at)) is not None:
         end_at, size, offset = wide
     start = end_at - size
@@ -81,7 +86,7 @@ def find_directory(reader: BinaryIO) -> Directory | None:
         return None
     reader.seek(start)
     if size >= CENTRAL.size and reader.read(4) == CENTRAL_SIGNATURE:
-        return Directory(start, size, start - offset)
+        return Directory(start, size, start - offset, behind)
     return None
 
 
@@ -101,13 +106,18 @@ def _wide_directory(reader: BinaryIO, end_at: int) -> tuple[int, int, int] | Non
 
 
 def entries(reader: BinaryIO, directory: Directory) -> Iterator[Entry]:
-    """The members by the central directory, read as they are asked for."""
+    """The members by the central directory, read as they are asked for.
+
+    Raises ``BadMember`` where the directory breaks off before its end.
+    """
     at, end = directory.start, directory.start + directory.size
     while at + CENTRAL.size <= end:
         reader.seek(at)
         header = reader.read(CENTRAL.size)
-        if len(header) < CENTRAL.size or header[:4] != CENTRAL_SIGNATURE:
+        if header[:4] == SIGNATURE_OF_DIRECTORY:
             return
+        if len(header) < CENTRAL.size or header[:4] != CENTRAL_SIGNATURE:
+            raise BadMember(FaultKind.DAMAGED, "The archive's table of contents is damaged.")
         fields = CENTRAL.unpack(header)
         flags, method, crc, packed, size = fields[3], fields[4], *fields[7:10]
         name_length, extra_length, comment_length, offset = *fields[10:13], fields[16]
@@ -203,12 +213,44 @@ def _as_lzma_alone(raw: Iterator[bytes]) -> Iterator[bytes]:
     yield from raw
 
 
-def local_entries(reader: BinaryIO) -> Iterator[Entry]:
-    """Members of an archive that is cut off, in the order in which they lie."""
+def extent(reader: BinaryIO, entry: Entry) -> tuple[int, int]:
+    """Where an entry's local header begins and its data ends."""
+    reader.seek(entry.offset)
+    header = reader.read(LOCAL.size)
+    if len(header) < LOCAL.size or header[:4] != LOCAL_SIGNATURE:
+        return entry.offset, entry.offset
+    return entry.offset, entry.offset + data_start(header) + (entry.packed or 0)
+
+
+def data_start(header: bytes) -> int:
+    """Where a member's data begins behind the start of its local header."""
+    name, extra = LOCAL.unpack_from(header)[-2:]
+    return int(LOCAL.size + name + extra)
+
+
+def gaps(known: list[tuple[int, int]], end: int) -> Iterator[tuple[int, int]]:
+    """The parts of an archive in front of ``end`` that no member covers and that could hold one.
+
+    Data descriptors and the program in front of a self-extracting archive lie there by right.
+    """
     at = 0
-    while True:
+    for start, behind in sorted(known):
+        if start - at > LOCAL.size:
+            yield at, start
+        at = max(at, behind)
+    if end - at > LOCAL.size:
+        yield at, end
+
+
+def local_entries(reader: BinaryIO, start: int = 0, end: int | None = None) -> Iterator[Entry]:
+    """Members of an archive that is cut off, or of a part of one, in the order in which they lie.
+
+    In a part, headers that make no sense are passed over.
+    """
+    at = start
+    while end is None or at < end:
         reader.seek(at)
-        window = reader.read(4 * MIB)
+        window = reader.read(4 * MIB if end is None else min(4 * MIB, end - at))
         found = window.find(LOCAL_SIGNATURE)
         if found < 0:
             if len(window) < 4 * MIB:
@@ -222,6 +264,9 @@ def local_entries(reader: BinaryIO) -> Iterator[Entry]:
             return
         _, _, flags, method, _, _, crc, packed, size, name_length, extra = LOCAL.unpack(header)
         name = reader.read(name_length)
+        if end is not None and not is_zip(header + name, 0):
+            at += 4
+            continue
         follows = bool(flags & SIZE_FOLLOWS) or packed == NOT_HERE
         yield Entry(
             name=_text(name, flags),

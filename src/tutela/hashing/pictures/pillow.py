@@ -31,6 +31,7 @@ from PIL import (
 from tutela.core import FaultKind, HashMode
 from tutela.hashing import pdq
 
+from . import nested
 from .canonical import canvases, grey
 from .canvas import Canvas, PictureFault, PictureLimits
 from .exif import orientation_of
@@ -84,6 +85,16 @@ def open_with_pillow(
     name: str, data: bytes, mode: HashMode, limits: PictureLimits
 ) -> Iterator[Canvas]:
     """The pictures in a file of the sniffed format ``name``. Raises ``PictureFault``."""
+    yield from _opened(name, data, mode, limits)
+    if name == "tiff":
+        for part in nested.tiff_parts(data):
+            yield from _opened(name, part, mode, limits)
+    elif name == "ico":
+        for kind, part in nested.ico_entries(data):
+            yield from _opened(kind, part, mode, limits)
+
+
+def _opened(name: str, data: bytes, mode: HashMode, limits: PictureLimits) -> Iterator[Canvas]:
     if name == "webp":
         limits.check(*webp_size(data))
     image = open_image(name, data)
