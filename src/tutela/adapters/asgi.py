@@ -18,7 +18,6 @@ import contextlib
 from collections.abc import AsyncIterator, Callable, Collection
 from typing import Any, Literal
 
-import structlog
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from tutela.client import Answer, AsyncClient, Refused
@@ -27,7 +26,7 @@ from tutela.uploads.bodies import BodyLimits, ClientGone, body_parts, header
 from tutela.uploads.forms import Form, boundary_of
 
 from .asking import Asking
-from .refusals import as_json, plain_refusal, respond
+from .refusals import as_json, note_refused, plain_refusal, respond
 from .replay import Replay
 from .texts import KeptText, readings
 
@@ -38,8 +37,6 @@ MAX_FILES = 64
 AT_ONCE = 64 * 1024
 """Bytes of text that are read on the spot; longer ones go to a thread."""
 URLENCODED = "application/x-www-form-urlencoded"
-
-log = structlog.get_logger("tutela.adapters")
 
 
 class UploadGuard:
@@ -117,7 +114,7 @@ class UploadGuard:
             answers = await self._examine(scope, receive, replay)
         except Refused as refused:
             if refused.status != 413:
-                _note(refused)
+                note_refused(refused)
             status = 413 if refused.status == 413 else 502
             await respond(send, status, {}, as_json({"error": "not-checked"}))
             return
@@ -242,22 +239,6 @@ def _too_long(most: int) -> TooLarge:
     return TooLarge(
         f"A text body is larger than the {most} bytes accepted here.",
         next_step="Send files as multipart/form-data or as a body of their own.",
-    )
-
-
-def _note(refused: Refused) -> None:
-    """Tell the operator what is to be mended; no key, no content."""
-    steps = {
-        401: "Give the AsyncClient a key that is valid; see: tutela keys ls",
-        403: "Give the AsyncClient a key with the scope uploads:write; see: tutela keys ls",
-        404: "Check the URL that the AsyncClient was given: no Tutela answers there.",
-    }
-    log.warning(
-        "upload not checked: Tutela refused the request",
-        status=refused.status,
-        code=refused.code,
-        detail=refused.detail,
-        next_step=steps.get(refused.status, "See the detail, and the facts that are sent along."),
     )
 
 

@@ -6,14 +6,17 @@ import json
 from html import escape
 from typing import Any
 
+import structlog
 from starlette.types import Scope, Send
 
-from tutela.client import Answer
+from tutela.client import Answer, Refused
 from tutela.uploads.bodies import header
 
 BLOCKED = (403, "This file was not accepted", "It cannot be posted here.")
 HELD = (202, "This file could not be accepted just now", "It was not posted.")
 AWAY = (202, "This file could not be accepted just now", "Please send it again later.")
+
+log = structlog.get_logger("tutela.adapters")
 
 
 def plain_refusal(scope: Scope, answer: Answer) -> tuple[int, dict[str, str], bytes]:
@@ -49,3 +52,19 @@ async def respond(send: Send, status: int, headers: dict[str, str], body: bytes)
 def as_json(value: dict[str, Any]) -> bytes:
     """A JSON body."""
     return json.dumps(value).encode()
+
+
+def note_refused(refused: Refused) -> None:
+    """Tell the operator what is to be mended; no key, no content."""
+    steps = {
+        401: "Give the AsyncClient a key that is valid; see: tutela keys ls",
+        403: "Give the AsyncClient a key with the scope uploads:write; see: tutela keys ls",
+        404: "Check the URL that the AsyncClient was given: no Tutela answers there.",
+    }
+    log.warning(
+        "upload not checked: Tutela refused the request",
+        status=refused.status,
+        code=refused.code,
+        detail=refused.detail,
+        next_step=steps.get(refused.status, "See the detail, and the facts that are sent along."),
+    )

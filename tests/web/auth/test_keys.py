@@ -7,6 +7,7 @@ import sqlite3
 from datetime import timedelta
 
 import pytest
+import structlog
 
 from tutela.core import utc_now
 from tutela.errors import InvalidInput, NotAuthenticated, NotFound, NotPermitted
@@ -158,3 +159,22 @@ def test_a_key_that_makes_no_sense_is_not_made(
 def test_revoking_what_is_not_there_says_so(sqlite_database: Database) -> None:
     with pytest.raises(NotFound):
         ApiKeys(sqlite_database).revoke("key_none")
+
+
+def test_the_log_names_an_expired_key_and_the_caller_hears_nothing_of_it(
+    sqlite_database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keys = ApiKeys(sqlite_database)
+    soon = utc_now() + timedelta(seconds=60)
+    key, token = keys.create("short", [Scope.UPLOADS_WRITE], expires_at=soon)
+    monkeypatch.setattr("tutela.web.auth.keys.utc_now", lambda: soon)
+    heard = []
+    with structlog.testing.capture_logs() as logs:
+        for each in (token, token, PREFIX + "x" * (LENGTH - len(PREFIX))):
+            with pytest.raises(NotAuthenticated) as caught:
+                asyncio.run(keys.authenticate(f"Bearer {each}"))
+            heard.append(caught.value.spoken())
+    assert [(log["key_id"], log["state"]) for log in logs] == [(key.id, "expired")]
+    assert token not in str(logs)
+    assert len(set(heard)) == 1
+    assert key.id not in heard[0]
