@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import codecs
 import re
+from functools import lru_cache
 from urllib.parse import unquote_to_bytes
 
 from tutela.hashing.sniff import HEAD_BYTES, HTML, SVG, TEXT, sniff
@@ -25,7 +26,7 @@ DEPTH = 4
 
 _RUN = re.compile(rb"[A-Za-z0-9+/_=-]{%d}" % RUN)
 _DIGIT = re.compile(rb"[0-9]")
-_ESCAPE = re.compile(rb"\\(?:u([0-9A-Fa-f]{4})|(.))", re.DOTALL)
+_ESCAPE = re.compile(rb"\\(?:u[0-9A-Fa-f]{4}|.)", re.DOTALL)
 _SPACE = {b"n": b"\n", b"r": b"\r", b"t": b"\t", b"b": b"\b", b"f": b"\f"}
 _SPACES = b" \t\r\n\v\f"
 _CONTROLS = bytes(set(range(32)) - {7, 8, 9, 10, 11, 12, 13, 27})
@@ -75,7 +76,7 @@ def plain(text: bytes) -> bytes:
         if b"%" in text:
             text = unquote_to_bytes(text)
         if b"\\" in text:
-            text = _ESCAPE.sub(_meant, text)
+            text = _ESCAPE.sub(lambda escape: _meant(escape[0]), text)
         if text == before:
             break
     return text.translate(_BLANKED).decode("utf-8", "replace").encode()
@@ -90,11 +91,12 @@ def _binary(text: bytes) -> bool:
     return len(text.translate(None, _CONTROLS)) != len(text)
 
 
-def _meant(escape: re.Match[bytes]) -> bytes:
-    code, single = escape.group(1), escape.group(2)
-    if code is not None:
-        return chr(int(code, 16)).encode("utf-8", "replace")
-    return _SPACE.get(single, single)
+@lru_cache(maxsize=4096)
+def _meant(escape: bytes) -> bytes:
+    """What one escape stands for."""
+    if len(escape) == 6:
+        return chr(int(escape[2:], 16)).encode("utf-8", "replace")
+    return _SPACE.get(escape[1:], escape[1:])
 
 
 class KeptText:
