@@ -2,9 +2,9 @@
 
 Run it beside a Tutela:
 
-    tutela keys create "photo wall" --scope uploads:write
+    .venv/bin/tutela keys create "photo wall" --scope uploads:write
     TUTELA_URL=http://127.0.0.1:8780 TUTELA_KEY=tutela_… \
-        uvicorn --app-dir examples/fastapi_app main:app --port 8000
+        .venv/bin/uvicorn --app-dir examples/fastapi_app main:app --port 8000
 
 and open http://127.0.0.1:8000/. The three lines that guard the route are marked.
 """

@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+import base64
+import io
+import json
 import os
 from collections.abc import AsyncIterator
 from typing import Any
+from urllib.parse import urlencode
 
 import httpx
 import pytest
+import structlog
 from fastapi import FastAPI, Request, UploadFile
+from tests.house import picture
 
-from tutela.adapters.asgi import UploadGuard
+from tutela.adapters.asgi import UploadGuard, plain_refusal
 from tutela.adapters.replay import Replay
 from tutela.client import Answer, AsyncClient, Refused
+from tutela.hashing.containers import inline
 
 KEY = "tutela_x"
 
@@ -53,7 +60,7 @@ class Platform:
             self.got.append((data, request.state.tutela))
             return {"size": len(data), "name": photo.filename}
 
-        @app.api_route("/raw", methods=["PUT", "GET"])
+        @app.api_route("/raw", methods=["PUT", "GET", "DELETE"])
         async def raw(request: Request) -> dict[str, Any]:
             data = await request.body()
             self.got.append((data, getattr(request.state, "tutela", None)))
@@ -149,7 +156,8 @@ def test_a_raw_body_is_guarded_whatever_it_says_it_is() -> None:
     for kind in ("image/jpeg", "application/x-www-form-urlencoded", "application/json"):
         platform = Platform()
         headers = {"Content-Type": kind}
-        assert platform.send("PUT", "/raw", content=b"BAD", headers=headers).status_code == 403
+        bad = b"\xff\xd8\xff\xe0 BAD"
+        assert platform.send("PUT", "/raw", content=bad, headers=headers).status_code == 403
         assert platform.send("PUT", "/raw", content=b"ok", headers=headers).json() == {"size": 2}
         assert [data for data, _ in platform.got] == [b"ok"]
 
@@ -169,6 +177,204 @@ def test_other_paths_and_methods_are_let_be() -> None:
     assert platform.send("POST", "/open", content=b"BAD").json() == {"size": 3}
     assert platform.send("GET", "/raw").json() == {"size": 0}
     assert platform.client.asked == []
+    assert platform.got == [(b"", ())]
+
+
+@pytest.mark.parametrize("method", ["DELETE", "GET"])
+def test_a_body_is_guarded_whatever_the_method(method: str) -> None:
+    platform = Platform()
+    assert platform.send(method, "/raw", content=b"BAD").status_code == 403
+    assert platform.got == []
+
+
+def chunked() -> AsyncIterator[bytes]:
+    async def run() -> AsyncIterator[bytes]:
+        yield b"BAD"
+
+    return run()
+
+
+def test_a_body_without_a_length_is_guarded() -> None:
+    assert Platform().send("DELETE", "/raw", content=chunked()).status_code == 403
+
+
+PHOTO = picture(1, side=96)
+"""A small picture (about 3 kB) that is sent inside of texts."""
+WRITTEN = base64.b64encode(PHOTO).decode()
+URI = "data:image/jpeg;base64," + WRITTEN
+
+
+def escaped(text: str) -> str:
+    """Every character as JSON's ``\\uXXXX``."""
+    return "".join(f"\\u{ord(char):04x}" for char in text)
+
+
+JSON = {"Content-Type": "application/json"}
+FORM = {"Content-Type": "application/x-www-form-urlencoded"}
+PLAIN = {"Content-Type": "text/plain"}
+
+
+@pytest.mark.parametrize(
+    ("body", "headers"),
+    [
+        (json.dumps({"photo": URI}), JSON),
+        (json.dumps({"photo": URI}).replace("/", "\\/"), JSON),
+        ('{"photo": "' + escaped(URI) + '"}', JSON),
+        ('{"photo": "' + escaped(URI) + '"}', PLAIN),
+        (json.dumps({"inner": json.dumps({"photo": URI.replace("/", "\\/")})}), JSON),
+        (json.dumps({"photo": URI}), {"Content-Type": "application/vnd.api+json"}),
+        (urlencode({"name": "a", "photo": URI}), FORM),
+        (urlencode({"photo": json.dumps({"photo": URI})}), FORM),
+        (urlencode({"photo": URI}).replace("%2B", "+"), FORM),
+        (json.dumps({"photo": URI}).encode("utf-16"), JSON),
+        (json.dumps({"photo": URI}).encode("utf-16"), PLAIN),
+    ],
+)
+def test_a_picture_written_into_a_text_body_is_examined_as_the_application_reads_it(
+    body: str | bytes, headers: dict[str, str]
+) -> None:
+    platform = Platform()
+    platform.send("PUT", "/raw", content=body, headers=headers)
+    assert PHOTO in found_in(platform.client.asked)
+
+
+def found_in(asked: list[dict[str, Any]]) -> list[bytes]:
+    """What the decoder's search for ``data:`` URIs finds in what was asked about."""
+    return [b"".join(data) for one in asked for _, data in inline.members(io.BytesIO(one["data"]))]
+
+
+def test_a_binary_value_of_an_urlencoded_body_is_examined_as_a_file() -> None:
+    platform = Platform()
+    body = urlencode({"name": "a", "photo": PHOTO})
+    platform.send("PUT", "/raw", content=body, headers=FORM)
+    assert PHOTO in [one["data"] for one in platform.client.asked]
+
+
+@pytest.mark.parametrize("long", [False, True])
+@pytest.mark.parametrize("slash", ["/", "\\/"])
+def test_a_picture_written_into_a_field_is_examined(long: bool, slash: str) -> None:
+    """A field without a file name, short or long, escaped or not."""
+    platform = Platform()
+    text = json.dumps({"note": "x " * (5000 if long else 1), "photo": URI}).replace("/", slash)
+    platform.send("POST", "/photos", files={"photo": ("a", b"good"), "more": (None, text)})
+    assert PHOTO in found_in(platform.client.asked)
+
+
+def test_plain_base64_in_a_short_field_is_handed_over() -> None:
+    platform = Platform()
+    files = {"photo": ("a", b"good"), "more": (None, WRITTEN), "again": (None, "short")}
+    assert platform.send("POST", "/photos", files=files).status_code == 200
+    assert [one["data"] for one in platform.client.asked] == [b"good", WRITTEN.encode()]
+    files["again"] = (None, WRITTEN + "BAD")
+    assert platform.send("POST", "/photos", files=files).status_code == 403
+
+
+def test_json_sent_as_a_file_is_read_too() -> None:
+    platform = Platform()
+    text = json.dumps({"photo": URI}).replace("/", "\\/")
+    platform.send("POST", "/photos", files={"photo": ("blob", text, "application/json")})
+    assert PHOTO in found_in(platform.client.asked)
+
+
+PROSE = "Ich wohne seit 1987 in Köln und habe hier schon viel gesehen und erlebt " * 40
+
+
+@pytest.mark.parametrize(
+    ("body", "headers"),
+    [
+        (json.dumps({"name": "Jo", "age": 12}), JSON),
+        (json.dumps({"text": PROSE}), JSON),
+        (json.dumps({"text": PROSE}, ensure_ascii=False).encode(), JSON),
+        (json.dumps([{"id": n, "at": n * 17.5, "ok": True} for n in range(500)]), JSON),
+        (json.dumps({"ids": [f"0199f0c2-b2a4-7d1e-8c0b-1d2e3f{n:06x}" for n in range(200)]}), JSON),
+        (json.dumps({"escapes": "\u0000\u0001\u0002 " * 100}), JSON),
+        (urlencode({"text": PROSE, "csrf": "a1B2" * 16}), FORM),
+        (b"\r\n".join([b"name=value"] * 100), FORM),
+    ],
+)
+def test_ordinary_json_and_forms_go_through_unasked(
+    body: str | bytes, headers: dict[str, str]
+) -> None:
+    platform = Platform()
+    answer = platform.send("PUT", "/raw", content=body, headers=headers)
+    raw = body if isinstance(body, bytes) else body.encode()
+    assert platform.got == [(raw, ())]
+    assert answer.json() == {"size": len(raw)}
+    assert platform.client.asked == []
+
+
+@pytest.mark.parametrize("size", [70, 8 * 1024, 3_000_000])
+def test_a_file_that_is_no_text_is_examined_once(size: int) -> None:
+    platform = Platform()
+    data = b"\xff\xd8\xff\xe0" + os.urandom(size)
+    platform.send("POST", "/photos", files={"photo": ("a", data)})
+    assert [one["data"] for one in platform.client.asked] == [data]
+
+
+def test_a_text_file_with_escapes_in_it_is_examined_once() -> None:
+    platform = Platform()
+    source = rb'NUL = "\u0000"; PATH = "C:\\temp"; RE = /[\x00-\x1f]/' + b"\n" * 300
+    platform.send("POST", "/photos", files={"photo": ("a.js", source)})
+    assert [one["data"] for one in platform.client.asked] == [source]
+
+
+def test_json_that_is_too_long_to_be_read_is_refused() -> None:
+    platform = Platform(max_text_bytes=1000)
+    body = json.dumps({"a": ["b"] * 300})
+    assert platform.send("PUT", "/raw", content=body, headers=JSON).status_code == 413
+    assert platform.send("PUT", "/raw", content=body[:900], headers=JSON).status_code == 200
+
+
+def test_a_long_text_in_a_file_is_streamed_without_being_kept() -> None:
+    platform = Platform(max_text_bytes=1000)
+    text = b"a text\n" * 1000
+    assert platform.send("PUT", "/raw", content=text).status_code == 200
+    assert [one["data"] for one in platform.client.asked] == [text]
+
+
+def form(more: bytes = b"", header: bytes = b"") -> bytes:
+    head = b'--a\r\nContent-Disposition: form-data; name="photo"; filename="a"\r\n' + header
+    return head + b"\r\nx\r\n--a--\r\n" + more
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        (form(), 200),
+        (form(more=form()), 400),
+        (form(header=b"Content-Transfer-Encoding: base64\r\n"), 415),
+    ],
+)
+def test_what_another_parser_would_read_differently_is_refused(body: bytes, status: int) -> None:
+    platform = Platform()
+    headers = {"Content-Type": "multipart/form-data; boundary=a"}
+    assert platform.send("POST", "/photos", content=body, headers=headers).status_code == status
+    assert len(platform.got) == (status == 200)
+
+
+def test_a_body_that_drips_is_given_up() -> None:
+    async def drip() -> AsyncIterator[bytes]:
+        for _ in range(100):
+            yield b"x"
+            await asyncio.sleep(0.02)
+
+    for options in ({"min_rate": 1000, "part_seconds": 0.1}, {"body_seconds": 0.1}):
+        platform = Platform(**options)
+        assert platform.send("PUT", "/raw", content=drip()).status_code == 408
+        assert platform.got == []
+
+
+@pytest.mark.parametrize("deferred", [False, True])
+def test_a_held_page_promises_nothing(deferred: bool) -> None:
+    """The application never gets a file that was held, so it cannot appear by itself."""
+    answer = Answer(outcome="hold", reason="being_checked", deferred=deferred)
+    for accept in (b"text/html", b"*/*"):
+        scope = {"headers": [(b"accept", accept)]}
+        status, _, body = plain_refusal(scope, answer)
+        assert status == 202
+        assert b"could not be accepted just now" in body
+        assert (b"Please send it again later" in body) is deferred
+        assert b"appears" not in body
 
 
 def test_a_trailing_slash_does_not_pass_the_guard_by() -> None:
@@ -188,7 +394,10 @@ def test_a_client_that_is_refused_lets_nothing_through() -> None:
     """A wrong key is a mistake of the platform's operator: 502, and nothing passes."""
     platform = Platform()
     platform.client.error = Refused(401, "not-authenticated", "no", {})
-    assert platform.send("PUT", "/raw", content=b"good").status_code == 502
+    with structlog.testing.capture_logs() as logs:
+        assert platform.send("PUT", "/raw", content=b"good").status_code == 502
+    assert [(log["log_level"], log["status"]) for log in logs] == [("warning", 401)]
+    assert "tutela keys ls" in logs[0]["next_step"]
     platform.client.error = Refused(413, "too-large", "no", {})
     assert platform.send("PUT", "/raw", content=b"good").status_code == 413
     assert platform.got == []

@@ -17,6 +17,7 @@ from tutela.client import (
     AsyncClient,
     Client,
     HashQuery,
+    InvalidInput,
     Refused,
     TutelaClientError,
     Unreachable,
@@ -246,3 +247,31 @@ def test_waits_grow_are_jittered_and_obey_retry_after() -> None:
     assert 3 <= retries.wait(1, "3") <= 3.3
     assert retries.wait(1, "9999") <= 8.8
     assert retries.wait(1, "Wed, 21 Oct 2026 07:28:00 GMT") <= 1
+
+
+@pytest.mark.parametrize("given", [bytes(range(32)), bytearray(range(32)), bytes(range(32)).hex()])
+def test_a_hash_may_be_given_as_bytes_or_hexadecimal(call: Both, given: Any) -> None:
+    fake = Fake(said(200, {"items": [ALLOWED]}))
+    call(fake, "check_hashes", [HashQuery(pdq=given, quality=100)])
+    item = json.loads(fake.bodies[0])["items"][0]
+    assert item == {"pdq": bytes(range(32)).hex(), "quality": 100}
+
+
+@pytest.mark.parametrize("value", [b"short", "xyz", "ab" * 31, 7, "é" * 64])
+@pytest.mark.parametrize("field", ["sha256", "pdq"])
+def test_a_hash_that_is_none_is_refused_by_name(field: str, value: Any) -> None:
+    with pytest.raises(InvalidInput, match=field) as caught:
+        HashQuery(**{field: value})
+    assert caught.value.field == field
+    assert isinstance(caught.value, TutelaClientError)
+
+
+@pytest.mark.parametrize("make", [Client, AsyncClient])
+@pytest.mark.parametrize(
+    "url",
+    ["127.0.0.1:8780", "localhost:8780", "tutela.example", "", "http://", "ftp://a", "http:/a"],
+)
+def test_a_url_that_no_request_can_go_to_is_refused_at_once(make: Any, url: str) -> None:
+    """Else every upload would be held and nothing would say why."""
+    with pytest.raises(InvalidInput, match="http://"):
+        make(url, "key")

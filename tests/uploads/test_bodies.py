@@ -82,3 +82,9 @@ def test_a_steady_body_above_the_least_rate_comes_through() -> None:
 def test_a_client_that_hangs_up_is_noticed() -> None:
     with pytest.raises(ClientGone):
         read(receiving([b"half"], then="gone"))
+
+
+def test_a_body_that_takes_too_long_as_a_whole_times_out() -> None:
+    limits = BodyLimits(max_bytes=10_000, part_seconds=0.2, whole_seconds=0.1)
+    with pytest.raises(RequestTimeout):
+        read(receiving([b"x" * 100] * 20, wait=0.03), limits)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tutela.errors import InvalidInput, TooLarge
+from tutela.errors import InvalidInput, TooLarge, UnsupportedMedia
 from tutela.uploads.forms import MAX_FIELD_BYTES, MAX_FIELDS, Form, boundary_of
 
 BOUNDARY = b"frontier"
@@ -144,3 +144,41 @@ def test_names_that_are_not_utf8_are_refused() -> None:
     body = part("file", b"x", "@@").replace(b"@@", b"\xff\xfe") + END
     with pytest.raises(InvalidInput, match="UTF-8"):
         feed(Taken(), body)
+
+
+@pytest.mark.parametrize("cuts", [[], [5], list(range(0, 600, 7)), list(range(400))])
+def test_what_follows_the_closing_boundary_is_refused(cuts: list[int]) -> None:
+    """Some frameworks read a second file there."""
+    body = part("file", b"x", "a") + END + part("file", b"y", "b") + END
+    with pytest.raises(InvalidInput, match="goes on after"):
+        feed(Taken(), body, cuts)
+
+
+@pytest.mark.parametrize("end", [END, END[:-2], END + b"\r\n", END + b" \r\n\n"])
+def test_blank_lines_after_the_closing_boundary_are_let_be(end: bytes) -> None:
+    for cuts in ([], list(range(300))):
+        assert feed(Taken(), part("file", b"x", "a") + end, cuts).files == [("file", "a", b"x")]
+
+
+def with_header(line: bytes) -> bytes:
+    return part("file", b"eA==", "a").replace(b"\r\n\r\n", b"\r\n" + line + b"\r\n\r\n", 1) + END
+
+
+@pytest.mark.parametrize(
+    "line", [b"Content-Transfer-Encoding: base64", b"CONTENT-TRANSFER-ENCODING:Quoted-Printable"]
+)
+def test_an_encoded_part_is_refused(line: bytes) -> None:
+    """Some frameworks decode it, and would get bytes that nobody examined."""
+    with pytest.raises(UnsupportedMedia, match="encoded"):
+        feed(Taken(), with_header(line))
+
+
+@pytest.mark.parametrize("value", [b"7bit", b"8BIT", b" binary "])
+def test_a_part_that_says_it_is_not_encoded_is_taken(value: bytes) -> None:
+    taken = feed(Taken(), with_header(b"Content-Transfer-Encoding: " + value))
+    assert taken.files == [("file", "a", b"eA==")]
+
+
+def test_a_header_that_comes_twice_in_a_part_is_refused() -> None:
+    with pytest.raises(InvalidInput, match="twice"):
+        feed(Taken(), with_header(b'Content-Disposition: form-data; name="other"'))

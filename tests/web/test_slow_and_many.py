@@ -172,7 +172,7 @@ def test_slots_refuse_beyond_their_queue_and_are_given_back() -> None:
         leave = asyncio.Event()
 
         async def stay() -> None:
-            async with slots.one():
+            async with slots.one("key"):
                 entered.set()
                 await leave.wait()
 
@@ -181,12 +181,53 @@ def test_slots_refuse_beyond_their_queue_and_are_given_back() -> None:
         waiting = [asyncio.ensure_future(stay()) for _ in range(WAITING_PER_SLOT)]
         await asyncio.sleep(0)
         with pytest.raises(Unavailable):
-            async with slots.one():
+            async with slots.one("key"):
                 pass
         waiting[0].cancel()
         leave.set()
         await asyncio.gather(staying, *waiting, return_exceptions=True)
-        async with slots.one():
+        async with slots.one("key"):
             pass
 
     asyncio.run(story())
+
+
+def test_a_key_with_slow_uploaders_leaves_half_of_the_slots_to_the_others() -> None:
+    async def story() -> None:
+        slots = Slots(4)
+        never = asyncio.Event()
+
+        async def stay() -> None:
+            async with slots.one("slow"):
+                await never.wait()
+
+        crowd = [asyncio.ensure_future(stay()) for _ in range(40)]
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        async with asyncio.timeout(1), slots.one("other"), slots.one("other"):
+            pass
+        for one in crowd:
+            one.cancel()
+        await asyncio.gather(*crowd, return_exceptions=True)
+        assert slots._of_key == {}
+        async with slots.one("slow"), slots.one("slow"):
+            pass
+
+    asyncio.run(story())
+
+
+def test_a_crowd_of_dribbling_lines_of_one_key_does_not_keep_another_key_out(
+    impatient: Server,
+) -> None:
+    slow = impatient.key()
+    lines = [connect(impatient) for _ in range(8)]
+    for line in lines:
+        line.sendall(HEAD.format(key=slow, length=500_000).encode() + b"x" * 100)
+    time.sleep(0.2)
+    with impatient.client() as client:
+        started = time.monotonic()
+        said = client.post("/v1/uploads", content=picture(81)).json()
+    assert said["outcome"] == "allow"
+    assert time.monotonic() - started < 0.35
+    for line in lines:
+        line.close()

@@ -235,3 +235,19 @@ def test_other_methods_and_paths_are_problems_too(admin: httpx.Client) -> None:
     missing = admin.get("/v1/nothing")
     assert missing.status_code == 404
     assert missing.headers["content-type"] == "application/problem+json"
+
+
+@pytest.mark.parametrize(
+    ("header", "after", "status"),
+    [
+        (b"Content-Transfer-Encoding: base64\r\n", b"", 415),
+        (b"", b'--a\r\nContent-Disposition: form-data; name="f"\r\n\r\ny\r\n--a--\r\n', 400),
+    ],
+)
+def test_an_encoded_part_and_a_second_form_behind_the_first_are_refused(
+    admin: httpx.Client, header: bytes, after: bytes, status: int
+) -> None:
+    head = b'--a\r\nContent-Disposition: form-data; name="file"; filename="a"\r\n'
+    body = head + header + b"\r\nx\r\n--a--\r\n" + after
+    kind = {"Content-Type": "multipart/form-data; boundary=a"}
+    assert admin.post("/v1/uploads", content=body, headers=kind).status_code == status

@@ -6,59 +6,37 @@
     app.add_middleware(UploadGuard, client=AsyncClient(URL, KEY), paths=["/photos"])
 
 Every file in a form, or the body as a whole where it is no form, streams to Tutela while it comes
-in. The application sees the request only once all decisions are ``allow``; it finds them in
-``request.state.tutela``. What is held or blocked never reaches it.
+in. Fields, JSON and urlencoded bodies are texts: they go to Tutela, out of their escapes, where
+they may hold a picture. The application sees the request only once all decisions are ``allow``; it
+finds them in ``request.state.tutela``. What is held or blocked never reaches it.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 from collections.abc import AsyncIterator, Callable, Collection
-from dataclasses import dataclass, field
-from html import escape
 from typing import Any, Literal
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from tutela.client import Answer, AsyncClient, Refused
-from tutela.errors import TutelaError
+from tutela.errors import TooLarge, TutelaError
 from tutela.uploads.bodies import BodyLimits, ClientGone, body_parts, header
 from tutela.uploads.forms import Form, boundary_of
 
+from .asking import Asking
+from .refusals import as_json, note_refused, plain_refusal, respond
 from .replay import Replay
+from .texts import KeptText, readings
 
 Refusal = Callable[[Scope, Answer], tuple[int, dict[str, str], bytes]]
 """Makes the response to an uploader: status, headers, body. It must name no list and no rule."""
 
-METHODS = frozenset({"POST", "PUT", "PATCH"})
 MAX_FILES = 64
-_WORDS = {
-    "block": (403, "This file was not accepted", "It cannot be posted here."),
-    "hold": (202, "This file is being checked", "It appears once the check is done."),
-}
-
-
-@dataclass
-class _Asking:
-    """One file on its way to Tutela: chunks go into the queue, the task brings the answer."""
-
-    queue: asyncio.Queue[bytes | None] = field(default_factory=lambda: asyncio.Queue(8))
-    task: asyncio.Task[Answer] | None = None
-
-    async def chunks(self) -> AsyncIterator[bytes]:
-        """What the client sends."""
-        while (chunk := await self.queue.get()) is not None:
-            yield chunk
-
-    async def put(self, chunk: bytes | None) -> None:
-        """Hand a chunk over, unless the client has stopped reading."""
-        assert self.task is not None
-        put = asyncio.ensure_future(self.queue.put(chunk))
-        await asyncio.wait({put, self.task}, return_when=asyncio.FIRST_COMPLETED)
-        if not put.done():
-            put.cancel()
+AT_ONCE = 64 * 1024
+"""Bytes of text that are read on the spot; longer ones go to a thread."""
+URLENCODED = "application/x-www-form-urlencoded"
 
 
 class UploadGuard:
@@ -66,9 +44,12 @@ class UploadGuard:
 
     ``paths`` are the guarded paths, or a function of the scope; ``account`` finds the account's
     opaque id in the scope; ``surface`` names the place. ``on_hold`` is ``refuse`` (the uploader is
-    told that it is being checked) or ``pass`` (the application gets the request and must look at
-    ``request.state.tutela`` itself; it never gets a blocked one). ``refusal`` makes another
+    told that it was not accepted just now) or ``pass`` (the application gets the request and must
+    look at ``request.state.tutela`` itself; it never gets a blocked one). ``refusal`` makes another
     response. ``memory_bytes`` of a body stay in memory, more goes encrypted to a temporary file.
+    JSON and urlencoded bodies may have ``max_text_bytes``, since they are read as a whole.
+    ``part_seconds``, ``min_rate`` (bytes a second) and ``body_seconds`` bound how slowly a body
+    may come; under them the answer is 408.
     """
 
     def __init__(
@@ -83,7 +64,10 @@ class UploadGuard:
         refusal: Refusal | None = None,
         max_bytes: int = 512 * 1024 * 1024,
         memory_bytes: int = 8 * 1024 * 1024,
+        max_text_bytes: int = 32 * 1024 * 1024,
         part_seconds: float = 60.0,
+        min_rate: int = 4096,
+        body_seconds: float = 3600.0,
     ) -> None:
         if isinstance(paths, str):
             raise TypeError("paths is a collection of paths, not one path")
@@ -94,13 +78,22 @@ class UploadGuard:
         self._surface = surface
         self._on_hold = on_hold
         self._refusal = refusal or plain_refusal
-        self._limits = BodyLimits(max_bytes=max_bytes, part_seconds=part_seconds)
+        self._limits = BodyLimits(
+            max_bytes=max_bytes,
+            part_seconds=part_seconds,
+            min_rate=min_rate,
+            whole_seconds=body_seconds,
+        )
+        self._max_text = max_text_bytes
         self._memory = memory_bytes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Guard one request, or pass it on untouched."""
-        if scope["type"] != "http" or scope["method"] not in METHODS or not self._guarded(scope):
+        if scope["type"] != "http" or not self._guarded(scope):
             await self.app(scope, receive, send)
+            return
+        if _bodiless(scope):
+            await self.app(_with_answers(scope, []), receive, send)
             return
         replay = Replay(self._memory)
         try:
@@ -108,11 +101,11 @@ class UploadGuard:
         except ClientGone:
             return
         except TutelaError as error:
-            await _respond(
-                send, error.status, {}, _json({"error": error.code, "detail": str(error)})
+            await respond(
+                send, error.status, {}, as_json({"error": error.code, "detail": str(error)})
             )
         except OSError:
-            await _respond(send, 507, {"retry-after": "30"}, _json({"error": "storage-full"}))
+            await respond(send, 507, {"retry-after": "30"}, as_json({"error": "storage-full"}))
         finally:
             replay.close()
 
@@ -120,20 +113,20 @@ class UploadGuard:
         try:
             answers = await self._examine(scope, receive, replay)
         except Refused as refused:
+            if refused.status != 413:
+                note_refused(refused)
             status = 413 if refused.status == 413 else 502
-            await _respond(send, status, {}, _json({"error": "not-checked"}))
+            await respond(send, status, {}, as_json({"error": "not-checked"}))
             return
         worst = max(answers, key=_weight, default=None)
         if worst is not None and (worst.blocked or (worst.held and self._on_hold == "refuse")):
-            await _respond(send, *self._refusal(scope, worst))
+            await respond(send, *self._refusal(scope, worst))
             return
-        state = dict(scope.get("state") or {})
-        state["tutela"] = tuple(answers)
-        await self.app({**scope, "state": state}, _replayed(replay, receive), send)
+        await self.app(_with_answers(scope, answers), _replayed(replay, receive), send)
 
     async def _examine(self, scope: Scope, receive: Receive, replay: Replay) -> list[Answer]:
         content_type = header(scope, b"content-type") or ""
-        asked: list[_Asking] = []
+        asked: list[Asking] = []
         parts = body_parts(scope, receive, self._limits)
         try:
             if content_type.lower().startswith("multipart/"):
@@ -149,16 +142,36 @@ class UploadGuard:
                         await one.task
 
     async def _ask_body(
-        self, scope: Scope, parts: AsyncIterator[bytes], replay: Replay, asked: list[_Asking]
+        self, scope: Scope, parts: AsyncIterator[bytes], replay: Replay, asked: list[Asking]
     ) -> None:
-        asking: _Asking | None = None
+        """A body that is no form: it streams as a file, unless it says and looks to be a text."""
+        content_type = (header(scope, b"content-type") or "").lower()
+        urlencoded = content_type.startswith(URLENCODED)
+        held_back = urlencoded or "json" in content_type
+        kept = KeptText(self._max_text)
+        asking: Asking | None = None
         async for part in parts:
             replay.write(part)
+            kept.write(part)
+            if held_back and kept.is_text:
+                continue
+            if held_back and kept.too_long:
+                raise _too_long(self._max_text)
             if asking is None:
                 asking = self._open(scope, "", asked)
             await asking.put(part)
-        if asking is not None:
+        if asking is None:
+            texts = kept.readings
+        else:
             await asking.put(None)
+            texts = kept.further
+        for text in await _read(texts, kept.size, urlencoded):
+            await self._ask_text(scope, text, asked)
+
+    async def _ask_text(self, scope: Scope, text: bytes, asked: list[Asking]) -> None:
+        asking = self._open(scope, "", asked)
+        await asking.put(text)
+        await asking.put(None)
 
     async def _ask_form(
         self,
@@ -166,14 +179,18 @@ class UploadGuard:
         boundary: bytes,
         parts: AsyncIterator[bytes],
         replay: Replay,
-        asked: list[_Asking],
+        asked: list[Asking],
     ) -> None:
+        """A form: its files stream, its fields are texts. A file that is a text is read too, since
+        some clients send JSON as one."""
         events: list[tuple[str, Any]] = []
+        kept = KeptText(self._max_text)
         form = Form(
             boundary,
             on_file=lambda _, file_name: events.append(("open", file_name)),
             on_chunk=lambda chunk: events.append(("chunk", chunk)),
             on_file_end=lambda: events.append(("end", None)),
+            on_field=lambda value: events.append(("field", value)),
             max_files=MAX_FILES,
             long_fields_are_files=True,
         )
@@ -182,14 +199,23 @@ class UploadGuard:
             form.feed(part)
             for kind, value in events:
                 if kind == "open":
-                    self._open(scope, value, asked)
+                    kept = KeptText(self._max_text)
+                    file = self._open(scope, value, asked)
+                elif kind == "chunk":
+                    kept.write(value)
+                    await file.put(value)
+                elif kind == "end":
+                    await file.put(None)
+                    for text in await _read(kept.further, kept.size, False):
+                        await self._ask_text(scope, text, asked)
                 else:
-                    await asked[-1].put(value)
+                    for text in readings(value):
+                        await self._ask_text(scope, text, asked)
             events.clear()
         form.finish()
 
-    def _open(self, scope: Scope, file_name: str, asked: list[_Asking]) -> _Asking:
-        asking = _Asking()
+    def _open(self, scope: Scope, file_name: str, asked: list[Asking]) -> Asking:
+        asking = Asking()
         asking.task = asyncio.create_task(
             self._client.upload(
                 asking.chunks(),
@@ -202,17 +228,33 @@ class UploadGuard:
         return asking
 
 
-def plain_refusal(scope: Scope, answer: Answer) -> tuple[int, dict[str, str], bytes]:
-    """A page for browsers, JSON for programs. It says no more than the opaque reason."""
-    status, title, text = _WORDS["block" if answer.blocked else "hold"]
-    if "text/html" in (header(scope, b"accept") or ""):
-        page = (
-            f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{escape(title)}</title>'
-            f"<body><main><h1>{escape(title)}</h1><p>{escape(text)}</p></main></body></html>"
-        )
-        return status, {"content-type": "text/html; charset=utf-8"}, page.encode()
-    body = {"outcome": answer.outcome, "reason": answer.reason, "detail": title + "."}
-    return status, {"content-type": "application/json"}, _json(body)
+async def _read(texts: Callable[..., list[bytes]], size: int, urlencoded: bool) -> list[bytes]:
+    """The readings of a text; a long one is read in a thread."""
+    if size <= AT_ONCE:
+        return texts(urlencoded=urlencoded)
+    return await asyncio.to_thread(texts, urlencoded=urlencoded)
+
+
+def _too_long(most: int) -> TooLarge:
+    return TooLarge(
+        f"A text body is larger than the {most} bytes accepted here.",
+        next_step="Send files as multipart/form-data or as a body of their own.",
+    )
+
+
+def _bodiless(scope: Scope) -> bool:
+    """Whether HTTP/1.1 says that no body comes (RFC 9112 §6.3). Later versions need not say."""
+    length = header(scope, b"content-length")
+    if length is not None:
+        return length == "0" and header(scope, b"transfer-encoding") is None
+    old = str(scope.get("http_version", "")).startswith("1")
+    return old and header(scope, b"transfer-encoding") is None
+
+
+def _with_answers(scope: Scope, answers: list[Answer]) -> Scope:
+    state = dict(scope.get("state") or {})
+    state["tutela"] = tuple(answers)
+    return {**scope, "state": state}
 
 
 def _one_of(paths: Collection[str]) -> Callable[[Scope], bool]:
@@ -237,23 +279,6 @@ def _replayed(replay: Replay, receive: Receive) -> Receive:
         return {"type": "http.request", "body": chunk or b"", "more_body": chunk is not None}
 
     return replayed
-
-
-async def _respond(send: Send, status: int, headers: dict[str, str], body: bytes) -> None:
-    sent = {"content-type": "application/json", "cache-control": "no-store"} | headers
-    sent["content-length"] = str(len(body))
-    await send(
-        {
-            "type": "http.response.start",
-            "status": status,
-            "headers": [(k.encode(), v.encode("latin-1")) for k, v in sent.items()],
-        }
-    )
-    await send({"type": "http.response.body", "body": body})
-
-
-def _json(value: dict[str, Any]) -> bytes:
-    return json.dumps(value).encode()
 
 
 __all__ = ["Refusal", "UploadGuard", "plain_refusal"]

@@ -13,7 +13,7 @@ It stands alone: it imports httpx and nothing of the server.
 from __future__ import annotations
 
 from .answers import Answer, HashQuery, ServerState
-from .errors import Refused, TutelaClientError, Unreachable
+from .errors import InvalidInput, Refused, TutelaClientError, Unreachable
 from .http import AsyncClient, Client
 
 __all__ = [
@@ -21,6 +21,7 @@ __all__ = [
     "AsyncClient",
     "Client",
     "HashQuery",
+    "InvalidInput",
     "Refused",
     "ServerState",
     "TutelaClientError",

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from .errors import InvalidInput
+
 Outcome = Literal["allow", "hold", "block"]
+
+_HEX = re.compile("[0-9A-Fa-f]+")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,30 +79,49 @@ class Answer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HashQuery:
-    """Hashes of one file, computed by the platform; hexadecimal. Give at least one.
+    """Hashes of one file, computed by the platform; as bytes or hexadecimal. Give at least one.
+
+    Raises ``InvalidInput`` naming the field where a hash is neither, or of another length.
 
     ``quality`` is the PDQ quality (0–100); ``facts`` are the same as an upload's.
     """
 
-    md5: str | None = None
-    sha1: str | None = None
-    sha256: str | None = None
-    pdq: str | None = None
+    md5: str | bytes | None = None
+    sha1: str | bytes | None = None
+    sha256: str | bytes | None = None
+    pdq: str | bytes | None = None
     quality: int | None = None
     facts: Mapping[str, str] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        for name in _HASH_BYTES:
+            _written(name, getattr(self, name))
+
     def plain(self) -> dict[str, Any]:
         """As the server's JSON."""
-        hashes = {
-            "md5": self.md5,
-            "sha1": self.sha1,
-            "sha256": self.sha256,
-            "pdq": self.pdq,
-            "quality": self.quality,
-        }
+        hashes: dict[str, Any] = {name: _written(name, getattr(self, name)) for name in _HASH_BYTES}
+        hashes["quality"] = self.quality
         return {name: value for name, value in hashes.items() if value is not None} | dict(
             self.facts
         )
+
+
+_HASH_BYTES = {"md5": 16, "sha1": 20, "sha256": 32, "pdq": 32}
+"""The length of each hash in bytes."""
+
+
+def _written(name: str, value: object) -> str | None:
+    """A hash in hexadecimal."""
+    if value is None:
+        return None
+    length = _HASH_BYTES[name]
+    if isinstance(value, (bytes, bytearray, memoryview)):
+        value = bytes(value).hex()
+    if not isinstance(value, str) or _HEX.fullmatch(value) is None or len(value) != 2 * length:
+        raise InvalidInput(
+            f"{name} must be {length} bytes, or {2 * length} hexadecimal digits.", field=name
+        )
+    return value
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

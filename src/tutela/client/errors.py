@@ -9,6 +9,14 @@ class TutelaClientError(Exception):
     """Base of the client's errors."""
 
 
+class InvalidInput(TutelaClientError, ValueError):
+    """What the client was given cannot be used; nothing was sent. ``field`` names it."""
+
+    def __init__(self, what: str, *, field: str) -> None:
+        super().__init__(what)
+        self.field = field
+
+
 class Refused(TutelaClientError):
     """The server understood and said no: a wrong key, a bad fact, a file over the limit…
 

@@ -14,7 +14,7 @@ import httpx
 
 from .answers import Answer, HashQuery, ServerState
 from .bodies import AsyncFileLike, Body, FileLike
-from .errors import Refused, Unreachable
+from .errors import InvalidInput, Refused, Unreachable
 from .retries import AGAIN, Retries
 
 Fail = Literal["hold", "error"]
@@ -39,7 +39,7 @@ class _Common:
         self.fail: Fail = fail
         self.retries = retries or Retries()
         self._options: dict[str, Any] = {
-            "base_url": url.rstrip("/"),
+            "base_url": _usable(url),
             "headers": {"Authorization": f"Bearer {key}", "User-Agent": "tutela-client"},
             "timeout": httpx.Timeout(timeout, connect=min(timeout, 5.0)),
         }
@@ -326,6 +326,23 @@ class AsyncClient(_Common):
                 break
             await asyncio.sleep(wait)
         return None, error, what
+
+
+def _usable(url: str) -> str:
+    """A server's URL without its last slash. Raises ``InvalidInput``: with a URL that no request
+    can be sent to, every answer would be a hold and nothing would say why."""
+    text = url.strip().rstrip("/")
+    try:
+        parsed = httpx.URL(text)
+    except httpx.InvalidURL:
+        parsed = httpx.URL("")
+    if parsed.scheme not in ("http", "https") or not parsed.host:
+        raise InvalidInput(
+            "The URL must begin with http:// or https:// and name a host, "
+            "as http://127.0.0.1:8780 does.",
+            field="url",
+        )
+    return text
 
 
 def upload_headers(

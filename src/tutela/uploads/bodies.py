@@ -20,11 +20,12 @@ class ClientGone(InvalidInput):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BodyLimits:
     """What a body may take: ``max_bytes``; seconds between two parts; least average bytes/second
-    once that many seconds have passed (0: none)."""
+    once that many seconds have passed (0: none); seconds for the whole of it (0: no bound)."""
 
     max_bytes: int
     part_seconds: float
     min_rate: int = 0
+    whole_seconds: float = 0.0
 
 
 def header(scope: Scope, name: bytes) -> str | None:
@@ -88,8 +89,11 @@ async def body_parts(scope: Scope, receive: Receive, limits: BodyLimits) -> Asyn
 
 
 def _deadline(started: float, now: float, seen: int, limits: BodyLimits) -> float:
-    """When patience ends: a part's wait from now, and never later than the least rate allows."""
+    """When patience ends: a part's wait from now, and never later than the least rate or the time
+    for the whole body allows."""
     patience = now + limits.part_seconds
+    if limits.whole_seconds:
+        patience = min(patience, max(started + limits.whole_seconds, now))
     if not limits.min_rate:
         return patience
     allowed = started + limits.part_seconds + seen / limits.min_rate

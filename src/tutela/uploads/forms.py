@@ -8,13 +8,18 @@ from typing import Final
 from python_multipart.exceptions import FormParserError, MultipartParseError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
-from tutela.errors import InvalidInput, TooLarge
+from tutela.errors import InvalidInput, TooLarge, UnsupportedMedia
 
 MAX_FIELDS: Final = 64
 MAX_FIELD_BYTES: Final = 8 * 1024
 MAX_PART_HEADER_BYTES: Final = 8 * 1024
 OVERHEAD: Final = (MAX_FIELDS + 1) * (MAX_FIELD_BYTES + MAX_PART_HEADER_BYTES)
 """How much larger than its file a form may be, in bytes."""
+PLAIN_ENCODINGS: Final = frozenset({b"", b"7bit", b"8bit", b"binary"})
+"""Values of ``Content-Transfer-Encoding`` that leave a part's bytes as they are. RFC 7578 §4.7
+gives up the header in forms; some frameworks still decode by it, and would read what nobody
+examined."""
+_BLANK: Final = b" \t\r\n"
 
 
 def boundary_of(content_type: str) -> bytes:
@@ -32,10 +37,13 @@ class Form:
     A part with a file name is announced to ``on_file`` (its field's and file's name), goes chunk
     by chunk to ``on_chunk`` and ends with ``on_file_end``; other parts end up in ``fields``. With
     ``long_fields_are_files`` a field over ``MAX_FIELD_BYTES`` is treated as a file too, and
-    repeated fields are let be.
+    repeated fields are let be; ``on_field`` gets each of the others as it was sent.
+
+    What another parser could take for further content is refused: bytes after the closing
+    boundary (the epilogue of RFC 2046 §5.1.1), encoded parts, a part's header that comes twice.
 
     Raises ``InvalidInput`` for a malformed form, more than ``max_files`` files, repeated or too
-    many fields; ``TooLarge`` for a long one.
+    many fields; ``TooLarge`` for a long one; ``UnsupportedMedia`` for an encoded part.
     """
 
     def __init__(
@@ -45,6 +53,7 @@ class Form:
         on_file: Callable[[str, str], None],
         on_chunk: Callable[[bytes], None],
         on_file_end: Callable[[], None] = lambda: None,
+        on_field: Callable[[bytes], None] = lambda value: None,
         max_files: int = 1,
         long_fields_are_files: bool = False,
     ) -> None:
@@ -53,6 +62,7 @@ class Form:
         self._on_file = on_file
         self._on_chunk = on_chunk
         self._on_file_end = on_file_end
+        self._on_field = on_field
         self._lenient = long_fields_are_files
         self._max_files = max_files
         self._header_name = b""
@@ -64,6 +74,8 @@ class Form:
         self._value = bytearray()
         self._in_file = False
         self._ended = False
+        self._closing = b"--" + boundary + b"--"
+        self._tail = b""
         try:
             self._parser = MultipartParser(
                 boundary,
@@ -83,10 +95,16 @@ class Form:
 
     def feed(self, chunk: bytes) -> None:
         """The next bytes of the form."""
+        if self._ended:
+            _must_be_blank(chunk)
+            return
         try:
             self._parser.write(chunk)
         except (MultipartParseError, FormParserError):
             raise InvalidInput("The multipart body is malformed.") from None
+        if self._ended:
+            _must_be_blank((self._tail + chunk).partition(self._closing)[2])
+        self._tail = (self._tail + chunk[-len(self._closing) :])[-len(self._closing) :]
 
     def finish(self) -> None:
         """The end of the body. Raises ``InvalidInput`` where the form was cut off."""
@@ -116,8 +134,16 @@ class Form:
         self._header_value += data[start:end]
 
     def _header_end(self) -> None:
-        self._headers[self._header_name.lower()] = self._header_value
+        name, value = self._header_name.strip().lower(), self._header_value
         self._header_name = self._header_value = b""
+        if name in self._headers:
+            raise InvalidInput("A part of the form has the same header twice.")
+        if name == b"content-transfer-encoding" and value.strip().lower() not in PLAIN_ENCODINGS:
+            raise UnsupportedMedia(
+                "A part of the form is encoded (Content-Transfer-Encoding).",
+                next_step="Send the part's bytes as they are, without that header.",
+            )
+        self._headers[name] = value
 
     def _headers_finished(self) -> None:
         disposition, options = parse_options_header(self._headers.get(b"content-disposition", b""))
@@ -156,7 +182,9 @@ class Form:
         if self._in_file:
             self._on_file_end()
         if self._field is not None:
-            self.fields[self._field] = _text(bytes(self._value))
+            value = bytes(self._value)
+            self.fields[self._field] = _text(value)
+            self._on_field(value)
 
     def _end(self) -> None:
         self._ended = True
@@ -167,6 +195,14 @@ async def stream_form(form: Form, parts: AsyncIterator[bytes]) -> None:
     async for part in parts:
         form.feed(part)
     form.finish()
+
+
+def _must_be_blank(epilogue: bytes) -> None:
+    if epilogue.strip(_BLANK):
+        raise InvalidInput(
+            "The multipart body goes on after its last boundary.",
+            next_step="Send all parts before the closing boundary.",
+        )
 
 
 def _text(raw: bytes) -> str:

@@ -90,34 +90,65 @@ class Web:
         )
 
 
-class Slots:
-    """How many uploads are held at once. Some more wait unread; beyond that the answer is 503."""
+class _Line:
+    """What one set of slots has: how many are left, and who waits for them."""
 
     def __init__(self, most: int) -> None:
-        self._slots = asyncio.Semaphore(most)
-        self._most_waiting = most * WAITING_PER_SLOT
-        self._waiting = 0
+        self.slots = asyncio.Semaphore(most)
+        self.most_waiting = most * WAITING_PER_SLOT
+        self.waiting = 0
+        self.held = 0
+
+
+class Slots:
+    """How many uploads are held at once. Some more wait unread; beyond that the answer is 503.
+
+    A key holds at most half of the slots and of the places to wait, so that no key, however slow
+    its uploaders, keeps the others out.
+    """
+
+    def __init__(self, most: int) -> None:
+        self._all = _Line(most)
+        self._share = (most + 1) // 2
+        self._of_key: dict[str, _Line] = {}
 
     @asynccontextmanager
-    async def one(self) -> AsyncIterator[None]:
-        """One slot for the length of a block. Raises ``Unavailable`` where there is none."""
-        await self._take()
+    async def one(self, key_id: str) -> AsyncIterator[None]:
+        """A slot of the key's share for a block's length. Raises ``Unavailable`` without one."""
+        own = self._of_key.setdefault(key_id, _Line(self._share))
+        own.held += 1  # or on the way to it
         try:
-            yield
+            await self._take(own)
+            try:
+                yield
+            finally:
+                self._all.slots.release()
+                own.slots.release()
         finally:
-            self._slots.release()
+            own.held -= 1
+            if not own.held:
+                del self._of_key[key_id]
 
-    async def _take(self) -> None:
-        if self._waiting >= self._most_waiting:
+    async def _take(self, own: _Line) -> None:
+        """A slot of the key's own first: who waits for that holds none of the common ones."""
+        lines = (own, self._all)
+        if any(line.waiting >= line.most_waiting for line in lines):
             raise _busy()
-        self._waiting += 1
+        for line in lines:
+            line.waiting += 1
         try:
             async with asyncio.timeout(MOST_WAIT_SECONDS):
-                await self._slots.acquire()
+                await own.slots.acquire()
+                try:
+                    await self._all.slots.acquire()
+                except BaseException:
+                    own.slots.release()
+                    raise
         except TimeoutError:
             raise _busy() from None
         finally:
-            self._waiting -= 1
+            for line in lines:
+                line.waiting -= 1
 
 
 def _busy() -> Unavailable:

@@ -7,6 +7,7 @@ import sqlite3
 from datetime import timedelta
 
 import pytest
+import structlog
 
 from tutela.core import utc_now
 from tutela.errors import InvalidInput, NotAuthenticated, NotFound, NotPermitted, StoreUnavailable
@@ -175,3 +176,22 @@ def test_uses_that_could_not_be_written_are_written_the_next_time(
             keys.note_use()
     keys.note_use()
     assert keys.all()[0].last_used_at is not None
+
+
+def test_the_log_names_an_expired_key_and_the_caller_hears_nothing_of_it(
+    sqlite_database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keys = ApiKeys(sqlite_database)
+    soon = utc_now() + timedelta(seconds=60)
+    key, token = keys.create("short", [Scope.UPLOADS_WRITE], expires_at=soon)
+    monkeypatch.setattr("tutela.web.auth.keys.utc_now", lambda: soon)
+    heard = []
+    with structlog.testing.capture_logs() as logs:
+        for each in (token, token, PREFIX + "x" * (LENGTH - len(PREFIX))):
+            with pytest.raises(NotAuthenticated) as caught:
+                asyncio.run(keys.authenticate(f"Bearer {each}"))
+            heard.append(caught.value.spoken())
+    assert [(log["key_id"], log["state"]) for log in logs] == [(key.id, "expired")]
+    assert token not in str(logs)
+    assert len(set(heard)) == 1
+    assert key.id not in heard[0]

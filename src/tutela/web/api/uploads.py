@@ -72,7 +72,7 @@ class UploadEndpoint:
         web = self._web
         key = await web.admit(scope, KeyScope.UPLOADS_WRITE)
         idempotency = idempotency_key(header(scope, b"idempotency-key"))
-        async with web.slots.one():
+        async with web.slots.one(key.id):
             web.metrics.in_flight.inc()
             try:
                 with web.tutela.spool.writer() as writer:

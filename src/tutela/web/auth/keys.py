@@ -17,6 +17,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
+import structlog
 from sqlalchemy import insert, select, update
 from sqlalchemy.engine import RowMapping
 
@@ -33,6 +34,10 @@ LENGTH = len(PREFIX) + 43
 CACHE_SECONDS = 2.0
 """How long a key's record is believed before it is read again: the lag of a revocation."""
 _CACHE_SIZE = 4096
+NOTE_SECONDS = 60.0
+"""How often at most the log names the same expired or revoked key."""
+
+log = structlog.get_logger("tutela.web")
 
 
 class Scope(StrEnum):
@@ -121,6 +126,7 @@ class ApiKeys:
         self._clock = clock
         self._cache: OrderedDict[bytes, tuple[float, ApiKey | None]] = OrderedDict()
         self._used: dict[str, datetime] = {}
+        self._noted: dict[str, float] = {}
 
     def create(
         self,
@@ -215,9 +221,23 @@ class ApiKeys:
                 self._cache.popitem(last=False)
         moment = utc_now()
         if key is None or not key.usable(moment):
+            self._note_unusable(key, now)
             raise _refused()
         self._used[key.id] = moment
         return key
+
+    def _note_unusable(self, key: ApiKey | None, now: float) -> None:
+        """Tell the operator, who may have forgotten, which known key is refused and why; once a
+        minute for each key. The caller does not hear it."""
+        if key is None or now - self._noted.get(key.id, -NOTE_SECONDS) < NOTE_SECONDS:
+            return
+        self._noted[key.id] = now
+        log.warning(
+            "an API key was refused",
+            key_id=key.id,
+            state=key.state,
+            next_step="See: tutela keys ls. Make another with: tutela keys create",
+        )
 
     def note_use(self) -> None:
         """Write down when keys were last used; a background duty calls it now and then."""
@@ -247,5 +267,7 @@ def _bearer(authorization: str | None) -> str:
 
 def _refused(what: str = "The API key is not valid.") -> NotAuthenticated:
     return NotAuthenticated(
-        what, next_step="Send Authorization: Bearer with a key from: tutela keys create"
+        what,
+        next_step="Send Authorization: Bearer with a key from: tutela keys create "
+        "(the operator sees which keys are valid with: tutela keys ls)",
     )
