@@ -31,6 +31,7 @@ from . import sniff
 from .containers import APPENDED, TEXTS, Budget, OverLimit, below, open_members
 from .containers.member import Member
 from .digests import digest_stream
+from .disguise import ISO_PICTURES, behind_tag, holds_film, is_score, tag_pictures, turns_binary
 from .options import HashOptions, VideoMode
 from .pictures import Canvas, PictureFault, PictureLimits, open_pictures
 from .sniff import Format
@@ -93,6 +94,8 @@ class _Examination:
             reader.seek(0)
             digests = digest_stream(reader)
             clock.lap("digest")
+        if form is sniff.MP3:
+            form = behind_tag(reader)
         found = _Found(form, where, size, digests)
         try:
             self._content(reader, found, depth)
@@ -113,9 +116,15 @@ class _Examination:
             found.fault(FaultKind.UNKNOWN_FORMAT, "Its format is not known.")
         elif form.kind in {MediaKind.PICTURE, MediaKind.ANIMATION}:
             self._pictures(reader, found)
+            if form.name in ISO_PICTURES and holds_film(reader):
+                self._video(reader, found, depth)
         elif form.kind is MediaKind.VIDEO or form.name in SOUND_FORMATS:
             self._video(reader, found, depth)
+        elif form.name == "midi" and not is_score(reader):
+            found.fault(FaultKind.DAMAGED, "It says that it is a score, and is none.")
         elif form.kind is MediaKind.CONTAINER or form.name in TEXTS:
+            if form.name in TEXTS and turns_binary(reader):
+                found.fault(FaultKind.UNKNOWN_FORMAT, "It begins as text and goes on as no text.")
             self._members(form.name, reader, found, depth)
         self._members(APPENDED, reader, found, depth)
 
@@ -130,6 +139,7 @@ class _Examination:
                 self._budget.tick()
         except PictureFault as bad:
             found.faults.append(replace(bad.fault, where=found.where))
+        found.pictures = _without_repeats(found.pictures)
         frames = {picture.frame for picture in found.pictures}
         if len(frames) > 1:
             found.kind = MediaKind.ANIMATION
@@ -145,7 +155,7 @@ class _Examination:
         plain = spectrum.pdq()
         stored = canvas.stored_view(exact=exact)
         views: tuple[ViewHash, ...] = (stored,) if stored is not None else ()
-        if self._options.views:
+        if self._options.views and not canvas.plain:
             views += view_hashes(np.ascontiguousarray(canvas.upright), spectrum)
         return PictureHash(
             pdq=plain.bits,
@@ -162,13 +172,10 @@ class _Examination:
         if self._options.video is VideoMode.OFF:
             return
         content = hash_video(reader, found.form.name, self._budget)
-        if found.form.kind is not MediaKind.VIDEO:
-            if not content.streams:  # sound, as the format says, at most with a cover
-                content.faults.clear()
-            else:
-                found.kind = MediaKind.VIDEO
-        elif not content.streams and not content.faults:
-            found.kind = MediaKind.OTHER  # a film without pictures
+        if content.streams and found.form.kind is MediaKind.OTHER:
+            found.kind = MediaKind.VIDEO
+        elif content.sound and found.form.kind is MediaKind.VIDEO and not content.faults:
+            found.kind = MediaKind.OTHER if not content.streams else MediaKind.VIDEO
         found.faults += [replace(fault, where=found.where) for fault in content.faults]
         for number, stream in enumerate(content.streams, 1):
             if number == 1:
@@ -184,7 +191,13 @@ class _Examination:
                         frames=tuple(stream.frames),
                     )
                 )
-        for number, cover in enumerate(content.covers, 1):
+        covers = content.covers
+        if found.form.name in SOUND_FORMATS or found.form.kind is MediaKind.VIDEO:
+            tagged, whole = tag_pictures(reader, found.form.name)
+            covers = list(dict.fromkeys([*covers, *tagged]))
+            if not whole:
+                found.fault(FaultKind.UNSUPPORTED, "A picture in its tag cannot be taken out.")
+        for number, cover in enumerate(covers, 1):
             self._budget.member()
             self._budget.unpacked(len(cover))
             where = below(found.where, f"cover-{number}")
@@ -221,6 +234,12 @@ class _Examination:
         if member.fault is None:
             return media
         return replace(media, faults=(replace(member.fault, where=where), *media.faults))
+
+
+def _without_repeats(pictures: list[PictureHash]) -> list[PictureHash]:
+    """Without the frames that are there a second time in full."""
+    full = {(p.frame, p.ground, p.pdq) for p in pictures if p.views}
+    return [p for p in pictures if p.views or (p.frame, p.ground, p.pdq) not in full]
 
 
 @dataclass(slots=True)

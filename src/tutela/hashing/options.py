@@ -14,10 +14,12 @@ from tutela.settings import MIB, HashingSettings
 class VideoMode(StrEnum):
     """Which frames of a video are hashed.
 
-    ``every``: each frame, as the reference vPDQ does at its finest. ``second``: the first frame of
-    each second. ``keyframes``: frames that decode on their own (far cheaper; how many there are is
-    the encoder's choice, so gaps longer than ten seconds are filled). ``off``: none; a video then
-    is known by its digests only.
+    ``every``: each frame, as the reference vPDQ does at its finest; nothing shown is missed.
+    ``second``: the first frame, and of each second the one shown at an instant drawn by chance, so
+    that nobody can keep something harmless there; what is shown for less may be missed.
+    ``keyframes``: frames that decode on their own (far cheaper; how many there are is the
+    encoder's choice, so gaps longer than ten seconds are filled). ``off``: none; a video then is
+    known by its digests only.
     """
 
     EVERY = "every"
@@ -38,7 +40,7 @@ class HashOptions(msgspec.Struct, frozen=True, kw_only=True):
 
     mode: HashMode = HashMode.LUMA
     views: bool = True
-    video: VideoMode = VideoMode.SECOND
+    video: VideoMode = VideoMode.EVERY
     max_pixels: int = 200_000_000
     max_frames: int = 64
     max_video_frames: int = 100_000

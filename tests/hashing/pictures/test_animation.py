@@ -12,7 +12,7 @@ from tests.hashing.pictures.samples import hashes, opened, original, photo, save
 from tutela.core import FaultKind
 from tutela.hashing import pdq
 from tutela.hashing.pictures import PictureLimits
-from tutela.hashing.pictures.pillow import NOVEL_BITS, most_different
+from tutela.hashing.pictures.choice import NOVEL_BITS, most_different
 
 SIZE = (300, 200)
 
@@ -48,6 +48,8 @@ def test_one_frame_slipped_into_a_long_film_is_found(fmt: str) -> None:
     frames[place] = photo("coffee").resize(small, Image.Resampling.LANCZOS)
     canvases, fault = opened(animation(frames, fmt), limits=PictureLimits(max_frames=12))
     assert fault is None
+    assert {canvas.frame for canvas in canvases} == set(range(60))
+    canvases = [canvas for canvas in canvases if not canvas.plain]
     assert len(canvases) == 12
     found = {
         canvas.frame: pdq.distance(bits, original("coffee", small))
@@ -92,20 +94,21 @@ def test_a_film_that_stands_still_gives_one_frame() -> None:
         frame.putpixel((k, 0), (255, 0, 0))
     canvases, fault = opened(animation(frames, "GIF"), limits=PictureLimits(max_frames=10))
     assert fault is None
-    assert [c.frame for c in canvases] == [0]
+    assert [c.frame for c in canvases if not c.plain] == [0]
+    assert len({c.spectrum(exact=False).pdq().bits for c in canvases}) == len(canvases) - 1
 
 
 def test_a_long_film_that_breaks_off_gives_what_came_before_and_a_fault() -> None:
     data = animation(turning(30, (120, 80)), "GIF")
     canvases, fault = opened(data[: len(data) // 2], limits=PictureLimits(max_frames=5))
     assert fault is not None
-    assert 1 <= len(canvases) <= 5
+    assert 1 <= len([c for c in canvases if not c.plain]) <= 5
     limits = PictureLimits(max_pixels=2 * 120 * 80, max_frames=4)
     canvases, fault = opened(data, limits=limits)
     assert fault is not None
     assert fault.kind is FaultKind.OVER_LIMIT
     assert {c.frame for c in canvases} <= set(range(8))
-    assert len(canvases) == 4
+    assert len([c for c in canvases if not c.plain]) == 4
 
 
 def test_frames_beyond_the_budget_of_pixels_are_a_fault() -> None:
@@ -154,3 +157,47 @@ def test_transparent_frames_are_seen_on_each_ground() -> None:
     assert fault is None
     assert {c.frame for c in canvases} == {0, 1, 2}
     assert {c.ground for c in canvases} >= {"hidden", "white", "black"}
+
+
+def test_every_frame_of_a_long_animation_is_hashed_whatever_noise_surrounds_it() -> None:
+    """Noise differs most, and a variant shown first makes the picture itself look known."""
+    size = (96, 96)
+    rng = np.random.default_rng(1)
+    noise = [
+        Image.fromarray(rng.integers(0, 256, (16, 16), np.uint8)).resize(size) for _ in range(40)
+    ]
+    target = photo("coffee").convert("L").resize(size, Image.Resampling.LANCZOS)
+    frames = [Image.blend(target, noise[0], 0.5), *noise[1:]]
+    frames.insert(20, target)
+    data = save(frames[0], "GIF", save_all=True, append_images=frames[1:], duration=20)
+    canvases, fault = opened(data, limits=PictureLimits(max_frames=8))
+    assert fault is None
+    assert len([c for c in canvases if not c.plain]) == 8
+    near = [pdq.distance(bits, original("coffee", size)) for bits in hashes(canvases)]
+    assert min(near) <= 16
+
+
+def test_what_a_long_animation_shows_for_long_gets_views() -> None:
+    hashed = [np.random.default_rng(n).bytes(32) for n in range(40)]
+    lasts = [20.0] * 40
+    lasts[33] = 5000.0
+    assert 33 not in most_different(hashed, 4)
+    assert 33 in most_different(hashed, 4, lasts)
+
+
+def test_pictures_in_the_transparency_of_a_long_animation_are_hashed() -> None:
+    size = (96, 96)
+
+    def clear(grey: Image.Image) -> Image.Image:
+        image = Image.new("RGBA", size, (0, 0, 0, 255))
+        image.putalpha(Image.eval(grey, lambda value: 255 - value))
+        return image
+
+    frames = [clear(Image.new("L", size, 5 * k)) for k in range(12)]
+    frames[7] = clear(photo("coffee").convert("L").resize(size, Image.Resampling.LANCZOS))
+    options = {"lossless": True, "exact": True, "method": 0}
+    data = save(frames[0], "WEBP", save_all=True, append_images=frames[1:], **options)
+    canvases, fault = opened(data, limits=PictureLimits(max_frames=4))
+    assert fault is None
+    near = [pdq.distance(bits, original("coffee", size)) for bits in hashes(canvases)]
+    assert min(near) <= 16

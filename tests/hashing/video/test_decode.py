@@ -7,6 +7,7 @@ import itertools
 import struct
 import sys
 from collections.abc import Callable
+from fractions import Fraction
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -15,6 +16,7 @@ import av
 import numpy as np
 import pytest
 from PIL import Image
+from tests.hashing.video.conftest import picture as coarse
 
 from tutela.core import FaultKind, Media, MediaKind
 from tutela.hashing.containers import Budget
@@ -22,6 +24,9 @@ from tutela.hashing.media import hash_media
 from tutela.hashing.options import HashOptions, VideoMode
 from tutela.hashing.pdq import distance, spectrum_from_luma
 from tutela.hashing.video import decode, hash_video, planes
+from tutela.hashing.video import film as film_module
+from tutela.hashing.video.clock import FilmClock
+from tutela.settings import HashingSettings
 
 Film = Callable[..., bytes]
 Watch = Callable[..., Media]
@@ -61,12 +66,91 @@ def test_every_common_container(film: Film, watch: Watch, form: str, codec: str,
         assert distance(ours.pdq, theirs.bits) <= 10
 
 
-def test_one_frame_a_second_is_the_first_of_each(film: Film, watch: Watch) -> None:
+def test_one_frame_a_second_is_one_that_cannot_be_foreseen(
+    film: Film, watch: Watch, monkeypatch: pytest.MonkeyPatch
+) -> None:
     data = film(seconds=3.5)
     every = {frame.number: frame for frame in watch(data).frames}
-    chosen = watch(data, "second").frames
-    assert [frame.number for frame in chosen] == [0, 10, 20, 30]
-    assert all(every[frame.number] == frame for frame in chosen)
+    drawn = []
+    for part in (0.05, 0.55, 0.75):
+        monkeypatch.setattr(film_module, "chance", lambda part=part: part)
+        chosen = watch(data, "second").frames
+        assert all(every[frame.number] == frame for frame in chosen)
+        drawn.append([frame.number for frame in chosen])
+    assert drawn == [[0, 10, 20, 30, 34], [0, 5, 15, 25, 34], [0, 7, 17, 27, 34]]
+
+
+def test_every_frame_is_hashed_unless_told_otherwise() -> None:
+    assert HashOptions().video is VideoMode.EVERY
+    assert HashOptions.from_settings(HashingSettings()).video is VideoMode.EVERY
+
+
+@pytest.mark.parametrize("mode", ["every", "second"])
+def test_time_goes_on_where_timestamps_go_back(film: Film, watch: Watch, mode: str) -> None:
+    """Two pieces of a transport stream, put together as they are; the first stands at 50 s."""
+    late = film("mpegts", "mpeg2video", rate=25, seconds=0.2, options={"output_ts_offset": "50"})
+    film_after = film("mpegts", "mpeg2video", rate=25, seconds=4, shot=25)
+    frames = watch(late + film_after, mode).frames
+    times = [frame.time for frame in frames]
+    assert times == sorted(set(times))
+    shots = {frame.pdq for frame in watch(film_after).frames}
+    assert len([frame for frame in frames if frame.pdq in shots]) >= (100 if mode == "every" else 3)
+
+
+def test_a_clock_without_stamps_counts_frames() -> None:
+    assert [FilmClock(10).at(None, None, n) for n in (0, 5)] == [0, 0.5]
+    clock = FilmClock(10)
+    base = Fraction(1, 10)
+    assert [clock.at(stamp, base, 0) for stamp in (500, 501, 3, 3, 7)] == pytest.approx(
+        [0, 0.1, 0.2, 0.3, 0.7]
+    )
+
+
+def test_stamps_that_stand_still_do_not_keep_the_keyframes_mode_waiting(
+    film: Film, watch: Watch
+) -> None:
+    data = bytearray(film("avi", "mpeg4", seconds=30, rate=5, gop=600))
+    assert len(watch(bytes(data), "keyframes").frames) >= 3
+
+
+def seen_through(codec: str, shown: np.ndarray) -> bytes:
+    """A black film whose transparency is a picture."""
+    out = io.BytesIO()
+    with av.open(out, "w", format="webm") as file:
+        stream: Any = file.add_stream(codec, rate=10, options={"auto-alt-ref": "0"})
+        stream.height, stream.width = shown.shape
+        stream.pix_fmt = "yuva420p"
+        for number in range(3):
+            frame = av.VideoFrame(stream.width, stream.height, "yuva420p")
+            for plane, value in zip(frame.planes, (16, 128, 128, 0), strict=True):
+                plane.update(bytes([value]) * plane.buffer_size)
+            rows = np.zeros((frame.planes[3].height, frame.planes[3].line_size), np.uint8)
+            rows[:, : shown.shape[1]] = 255 - shown
+            frame.planes[3].update(rows.tobytes())
+            frame.pts = number
+            file.mux(stream.encode(frame))
+        file.mux(stream.encode(None))
+    return out.getvalue()
+
+
+@pytest.mark.parametrize("codec", ["libvpx", "libvpx-vp9"])
+def test_what_shows_through_a_film_is_hashed(watch: Watch, codec: str) -> None:
+    shown = np.asarray(coarse(7).convert("L"))
+    media = watch(seen_through(codec, shown))
+    wanted = spectrum_from_luma(shown).pdq().bits
+    assert media.faults == ()
+    assert min(distance(frame.pdq, wanted) for frame in media.frames) <= 16
+
+
+@pytest.mark.parametrize(("flag", "held"), [(0, False), (1, True), (64, True)])
+def test_picture_subtitles_are_a_fault_only_where_players_show_them_unasked(
+    flag: int, held: bool
+) -> None:
+    stream = SimpleNamespace(codec_context=SimpleNamespace(name="pgssub"), disposition=flag)
+    container = SimpleNamespace(streams=SimpleNamespace(subtitles=[stream]))
+    content = decode.VideoContent()
+    decode._look_at_subtitles(container, content)
+    assert [fault.kind for fault in content.faults] == [FaultKind.UNSUPPORTED] * held
 
 
 @pytest.mark.parametrize("b_frames", [0, 2])
@@ -94,7 +178,10 @@ def test_long_stretches_without_keyframes_are_filled(film: Film, watch: Watch) -
     assert all(every[frame.number] == frame.pdq for frame in frames)
 
 
-def test_very_long_videos_are_thinned_and_not_cut(film: Film, watch: Watch) -> None:
+def test_very_long_videos_are_thinned_and_not_cut(
+    film: Film, watch: Watch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(film_module, "chance", lambda: 0.25)
     media = watch(film(seconds=10), max_video_frames=16)
     assert len(media.frames) <= 16
     assert len(media.frames) >= 8
@@ -273,7 +360,7 @@ def test_a_turned_film_is_hashed_as_stored_and_as_shown(
 ) -> None:
     data = film(seconds=1)
     stored = watch(data).frames
-    monkeypatch.setattr(decode, "turning", lambda frame: "rotate-90")
+    monkeypatch.setattr(film_module, "turning", lambda frame: "rotate-90")
     both = watch(data).frames
     assert both[::2] == stored
     shown = [np.rot90(planes.luma(f)) for f in av.open(io.BytesIO(data)).decode(video=0)]

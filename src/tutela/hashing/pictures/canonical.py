@@ -34,7 +34,13 @@ def canvases(
     ignored, itself on white and on black, and the transparency as a picture.
     """
     if image.mode in _DEEP:
-        yield Canvas(plane=scaled(np.asarray(image)), frame=frame, orientation=orientation)
+        deep = np.asarray(image)
+        clear = image.info.get("transparency")
+        if isinstance(clear, int) and (deep == clear).any():  # one of 65536 greys is clear
+            alpha = np.where(deep == clear, 0, 255).astype(np.uint8)
+            yield from _grounds(scaled(deep), alpha, None, frame, orientation)
+            return
+        yield Canvas(plane=scaled(deep), frame=frame, orientation=orientation)
         return
     if image.mode in _ALPHA or image.has_transparency_data:
         solid = image.convert("RGBA")
@@ -58,8 +64,17 @@ def _through(
     frame: int | None,
     orientation: str | None,
 ) -> Iterator[Canvas]:
-    hidden = grey(image)
     rgb = np.asarray(image.convert("RGB")) if mode is HashMode.IDENTICAL else None
+    yield from _grounds(grey(image), alpha, rgb, frame, orientation)
+
+
+def _grounds(
+    hidden: NDArray[np.uint8],
+    alpha: NDArray[np.uint8],
+    rgb: NDArray[np.uint8] | None,
+    frame: int | None,
+    orientation: str | None,
+) -> Iterator[Canvas]:
     yield Canvas(plane=hidden, rgb=rgb, frame=frame, ground="hidden", orientation=orientation)
     seen = [hidden]
     for ground, behind in (("white", 255), ("black", 0), ("alpha", None)):

@@ -74,7 +74,9 @@ class Canvas:
     transparent pixels: ``"white"``, ``"black"``, ``"hidden"`` (transparency ignored, so that
     pixels hidden under it count; what the reference implementation hashes), ``"alpha"`` (the
     transparency itself as a picture) or None for opaque pictures; ``"inks"`` is a CMYK picture
-    read the other way round, ``"gamma"`` a PNG seen through the gamma that it asks for.
+    read the other way round, ``"gamma"`` a PNG seen through the gamma that it asks for,
+    ``"profile"`` (alone, or before one of the grounds) a picture seen through its colour profile.
+    ``plain`` marks a frame of a long animation of which the hash alone is wanted, no views.
     ``orientation`` names the one of ``pdq.DIHEDRALS`` that a viewer
     applies because the file says so (EXIF), or is None. Pixels are never turned for it: one
     decode gives both hashes, ``spectrum`` (as shown) and ``stored_view`` (as stored).
@@ -85,6 +87,7 @@ class Canvas:
     frame: int | None = None
     ground: str | None = None
     orientation: str | None = None
+    plain: bool = False
 
     @cached_property
     def luma(self) -> NDArray[np.uint8]:
@@ -119,7 +122,18 @@ class Canvas:
 
     def spectrum(self, *, exact: bool) -> Spectrum:
         """The spectrum of the picture as viewers show it; ``exact`` as in ``pdq``."""
+        if self.rgb is not None or not exact:
+            return self._quick
         return self._hashed(self.orientation or "", exact)
+
+    @cached_property
+    def _quick(self) -> Spectrum:
+        return self._hashed(self.orientation or "", False)
+
+    def as_plain(self) -> Canvas:
+        """Itself, marked as one of which the hash alone is wanted; a hash made is kept."""
+        object.__setattr__(self, "plain", True)
+        return self
 
     def stored_view(self, *, exact: bool) -> ViewHash | None:
         """Where viewers turn the picture: the hash of it as stored, whatever EXIF says, at the

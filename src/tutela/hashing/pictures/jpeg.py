@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import simplejpeg
@@ -40,6 +40,10 @@ MAX_SCANNED_PIXELS = 4_000_000_000
 interrupt; so much takes some five seconds of CPU, and is 160 scans of 24 million pixels."""
 USUAL_SCANS = 20
 """So many scans are decoded however large the picture is; other limits hold there."""
+
+
+PROFILE = b"ICC_PROFILE\x00"
+"""What marks a segment (APP2) with a colour profile (ICC.1:2022, annex B.4)."""
 _HARMLESS = ("extraneous bytes", "Unknown Adobe", "Invalid SOS", "Inconsistent progression")
 """Complaints of libjpeg after which it still shows the whole picture, as every viewer does."""
 
@@ -126,6 +130,8 @@ def open_jpeg(data: bytes, mode: HashMode, limits: PictureLimits) -> Iterator[Ca
         grey, fault = _decode(data, "GRAY", fast=large and mode is HashMode.LUMA)
         if grey is not None:
             yield Canvas(plane=grey[:, :, 0], orientation=header.orientation)
+    if PROFILE in data:
+        yield from _by_profile(data, mode, header.orientation)
     if fault is not None:
         raise fault
 
@@ -167,6 +173,21 @@ def _segments(data: bytes, at: int) -> Iterator[int]:
         if marker not in _ALONE:
             yield at
             at += max(2, int.from_bytes(data[at : at + 2]))
+
+
+def _by_profile(data: bytes, mode: HashMode, orientation: str | None) -> Iterator[Canvas]:
+    """The picture as viewers show it that heed its colour profile, where that is unusual."""
+    from .canonical import canvases
+    from .pillow import open_image, partial_load
+    from .profile import shown_by_profile
+
+    try:
+        image = open_image("jpeg", data)
+        for shown in shown_by_profile(image, load=partial_load):
+            for canvas in canvases(shown, mode, frame=None, orientation=orientation):
+                yield replace(canvas, ground="profile")
+    except PictureFault:
+        return  # what is wrong with it was found when its pixels were decoded
 
 
 def _decode(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import io
 import struct
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 import numpy as np
@@ -29,12 +29,13 @@ from PIL import (
 )
 
 from tutela.core import FaultKind, HashMode
-from tutela.hashing import pdq
 
 from . import nested
-from .canonical import canvases, grey
+from .canonical import canvases
 from .canvas import Canvas, PictureFault, PictureLimits
+from .choice import most_different
 from .exif import orientation_of
+from .profile import shown_by_profile
 
 DISPLAY_GAMMA = 2.2
 """What displays are taken to have (PNG specification, section 13.13)."""
@@ -77,8 +78,8 @@ _PLUGINS: dict[str, Callable[[io.BytesIO], ImageFile.ImageFile]] = {
 }
 FORMATS = frozenset(_PLUGINS) - {"jpeg"}
 """Formats that this module opens."""
-NOVEL_BITS = 8
-"""In a long animation, a frame as near as this to one that is taken need not be taken."""
+MAX_PLAIN = 20_000
+"""Different frames of one animation that are hashed."""
 
 
 def open_with_pillow(
@@ -104,13 +105,42 @@ def _opened(name: str, data: bytes, mode: HashMode, limits: PictureLimits) -> It
     if name != "tiff" and isinstance(exif, bytes):  # Pillow turns a TIFF upright itself
         orientation = orientation_of(exif)
     curve = _gamma_curve(image) if name == "png" else None
-    for number, fault in _chosen_frames(image, name, limits):
+
+    clear = _heed_clear_colour(image, data) if name == "png" else None
+
+    def shown(number: int | None) -> Iterator[Canvas]:
         for canvas in canvases(image, mode, frame=number, orientation=orientation):
             yield canvas
             if curve is not None and canvas.ground in {None, "hidden"}:
                 yield replace(canvas, plane=curve[canvas.luma], rgb=None, ground="gamma")
-        if fault is not None:
-            raise fault
+        for other in shown_by_profile(image):
+            for canvas in canvases(other, mode, frame=number, orientation=orientation):
+                if canvas.ground != "alpha":
+                    ground = "profile" if canvas.ground is None else f"profile-{canvas.ground}"
+                    yield replace(canvas, ground=ground)
+        if clear is not None and (np.asarray(image.convert("RGB")) == clear).all(axis=2).any():
+            raise PictureFault(
+                FaultKind.UNSUPPORTED, "The PNG has a clear colour of 16 bits, not supported."
+            )
+
+    yield from _frames(image, name, limits, shown)
+
+
+def _heed_clear_colour(image: Image.Image, data: bytes) -> NDArray[np.uint8] | None:
+    """Makes Pillow's note of a PNG's clear colour (chunk tRNS) fit the pixels that it gives.
+
+    Pillow stretches 2 and 4 bit greys to 8 and not the clear one among them. Of 16 bit colours it
+    keeps the upper half, in which others may look like the clear one: that half is the answer.
+    """
+    clear = image.info.get("transparency")
+    depth, kind = data[24], data[25]
+    if kind == 0 and depth in {2, 4} and isinstance(clear, int):
+        top = (1 << depth) - 1
+        image.info["transparency"] = min(clear, top) * (255 // top)
+    elif kind == 2 and depth == 16 and isinstance(clear, tuple):
+        del image.info["transparency"]
+        return np.array([value >> 8 for value in clear], np.uint8)
+    return None
 
 
 def _gamma_curve(image: ImageFile.ImageFile) -> NDArray[np.uint8] | None:
@@ -182,38 +212,70 @@ def webp_size(data: bytes) -> tuple[int, int]:
     )
 
 
-def _chosen_frames(
-    image: ImageFile.ImageFile, name: str, limits: PictureLimits
-) -> Iterator[tuple[int | None, PictureFault | None]]:
-    """Decodes the frames to hash, one after the other, and says what is wrong with each.
+def _frames(
+    image: ImageFile.ImageFile,
+    name: str,
+    limits: PictureLimits,
+    shown: Callable[[int | None], Iterator[Canvas]],
+) -> Iterator[Canvas]:
+    """Decodes the frames one after the other and gives what each shows.
 
     Every page of a TIFF is one, and every frame of an animation that has no more than
-    ``max_frames``. Of a longer one all frames are looked at first, then those are taken that
-    differ most from each other, so that a single frame slipped into a film is not passed over.
+    ``max_frames``. Of a longer one each different frame is given as plain, for its hash alone;
+    then those are given in full that are shown for long or differ most from each other.
     """
     count = _count(image, name)
     if count <= 1:
-        yield None, partial_load(image)
+        fault = partial_load(image)
+        yield from shown(None)
+        if fault is not None:
+            raise fault
         return
     pages = name == "tiff"
     if pages or count <= limits.max_frames:
         most = limits.max_pages if pages else count
-        yield from _each_frame(image, name, count, most, limits)
+        for number, fault in _each_frame(image, name, count, most, limits):
+            yield from shown(number)
+            if fault is not None:
+                raise fault
         return
-    seen: list[bytes] = []
+    places: list[int] = []
+    hashes: list[bytes] = []
+    times: list[float] = []
+    seen: set[bytes] = set()
     ended: PictureFault | None = None
     try:
-        for _, ended in _each_frame(image, name, count, count, limits):
-            seen.append(pdq.spectrum_from_luma(grey(image)).pdq().bits)
+        for number, ended in _each_frame(image, name, count, count, limits):
+            lasts = _duration(image)
+            for canvas in shown(number):
+                bits = canvas.spectrum(exact=False).pdq().bits
+                places.append(number)
+                hashes.append(bits)
+                times.append(lasts)
+                if bits not in seen:
+                    seen.add(bits)
+                    yield canvas.as_plain()
+            if len(seen) > MAX_PLAIN:
+                raise PictureFault(
+                    FaultKind.OVER_LIMIT,
+                    f"It has {count} frames; only the first {number + 1} were examined.",
+                )
             if ended is not None:
                 break
     except PictureFault as fault:
         ended = fault
-    for number in most_different(seen, limits.max_frames):
+    for number in sorted({places[at] for at in most_different(hashes, limits.max_frames, times)}):
         image.seek(number)
-        yield number, partial_load(image)
+        partial_load(image)
+        yield from shown(number)
     if ended is not None:
         raise ended
+
+
+def _duration(image: Image.Image) -> float:
+    """Milliseconds for which the present frame is shown; 0 where the file does not say."""
+    lasts = image.info.get("duration")
+    return float(lasts) if isinstance(lasts, int | float) else 0.0
 
 
 def _each_frame(
@@ -233,26 +295,6 @@ def _each_frame(
                 f"It has {count} frames or pages; only the first {number} were decoded.",
             )
         yield number, partial_load(image)
-
-
-def most_different(hashes: Sequence[bytes], most: int) -> list[int]:
-    """The places, in order, of at most ``most`` hashes that stand for all of them.
-
-    The first is taken, then again and again the one farthest from all taken (Gonzalez 1985),
-    until none is farther than ``NOVEL_BITS``.
-    """
-    if not hashes:
-        return []
-    table = np.frombuffer(b"".join(hashes), np.uint64).reshape(len(hashes), -1)
-    taken = [0]
-    apart = np.bitwise_count(table ^ table[0]).sum(axis=1)
-    while len(taken) < most:
-        farthest = int(apart.argmax())
-        if apart[farthest] <= NOVEL_BITS:
-            break
-        taken.append(farthest)
-        apart = np.minimum(apart, np.bitwise_count(table ^ table[farthest]).sum(axis=1))
-    return sorted(taken)
 
 
 def _count(image: ImageFile.ImageFile, name: str) -> int:

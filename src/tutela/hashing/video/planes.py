@@ -7,12 +7,14 @@ reference's bits but for rounding (0.3 to 0.5 bits on average).
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tutela.hashing.pdq import Spectrum
+from tutela.hashing.pdq.planes import over_ground
 
 MAX_QUALITY = 100
 GRADIENTS_PER_POINT = 90
@@ -24,6 +26,8 @@ STRETCH = 255 / 219
 
 _EIGHT = re.compile(r"(yuvj?4\d\dp|yuva4\d\dp|nv12|nv21|nv16|nv24|gray)$")
 _DEEP = re.compile(r"(?:yuv4\d\dp|yuva4\d\dp|gray)(9|10|12|14|16)(le|be)$")
+_THROUGH = re.compile(r"yuva|gbrap|rgba|argb|bgra|abgr|ya8|ya16|pal8|ayuv|vuya")
+"""Layouts that hold transparency, by the beginnings of FFmpeg's names for them."""
 _SEMI_DEEP = re.compile(r"p0(10|12|16)(le|be)$")
 
 
@@ -45,6 +49,31 @@ def luma(frame: Any) -> NDArray[np.uint8]:
     return np.ascontiguousarray(grey)
 
 
+def grounds(frame: Any, plane: NDArray[np.uint8]) -> Iterator[NDArray[np.uint8]]:
+    """The luma ``plane`` of a frame; where it can be seen through, what is seen on white and on
+    black as well, and the transparency itself as a picture."""
+    yield plane
+    alpha = _alpha(frame)
+    if alpha is None or alpha.min() == 255:
+        return
+    for ground in (235, 16):  # white and black of the limited range
+        shown = over_ground(plane, alpha, ground)
+        if shown.min() != shown.max():
+            yield shown
+    if alpha.min() != alpha.max():
+        yield alpha
+
+
+def _alpha(frame: Any) -> NDArray[np.uint8] | None:
+    """HxW uint8, 0 clear to 255 solid; None where the frame's layout has no transparency."""
+    name = frame.format.name
+    if not _THROUGH.match(name):
+        return None
+    if re.fullmatch(r"yuva4\d\dp", name):
+        return np.ascontiguousarray(_plane(frame, np.dtype(np.uint8), 3))
+    return np.ascontiguousarray(frame.to_ndarray(format="rgba")[:, :, 3])
+
+
 def quality(frame: Any, spectrum: Spectrum) -> int:
     """The PDQ quality that the frame has in full range (0 to 255), as RGB has it.
 
@@ -64,9 +93,9 @@ def _full_by_name(frame: Any) -> bool:
     return not name.startswith(("yuv4", "yuva4", "nv", "p0"))
 
 
-def _plane(frame: Any, dtype: np.dtype[Any]) -> NDArray[Any]:
-    """The first plane, without the padding at the end of its lines."""
-    plane = frame.planes[0]
+def _plane(frame: Any, dtype: np.dtype[Any], number: int = 0) -> NDArray[Any]:
+    """A plane, the first unless told otherwise, without the padding at the end of its lines."""
+    plane = frame.planes[number]
     per_line = plane.line_size // dtype.itemsize
     lines = np.frombuffer(plane, dtype)[: per_line * plane.height]
     return lines.reshape(plane.height, per_line)[:, : plane.width]
