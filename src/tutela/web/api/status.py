@@ -13,6 +13,7 @@ from starlette.responses import HTMLResponse, Response
 from tutela import __version__
 from tutela.core import as_plain, utc_now
 from tutela.errors import TutelaError
+from tutela.lists.status import SELFTEST_FAILED
 from tutela.uploads.selftest import SelftestResult
 
 from ..auth.keys import Scope
@@ -91,10 +92,13 @@ def readiness(web: Web) -> Ready:
     last = _last_selftest(web)
     ready = all(checks[part] == "ok" for part in ("database", "index", "decoder"))
     protecting = ready and tutela.lists.protection().protecting
+    failed = last is not None and not last.ok
+    protecting = protecting and not failed
     return Ready(
         ready=ready,
         protecting=protecting,
         headline="PROTECTING" if protecting else "NOT PROTECTING",
+        why=SELFTEST_FAILED if failed else "",
         checks=checks,
         selftest=_selftest_words(last),
         version=__version__,
