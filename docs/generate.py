@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from enum import Enum
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args, get_origin
 
 from pydantic import BaseModel, SecretStr
 from pydantic_core import PydanticUndefined
@@ -77,7 +77,7 @@ def settings_page() -> str:
                         f"`{inner}`",
                         f"`{_shown_default(default)}`",
                         f"`TUTELA_{name.upper()}__{inner.upper()}`",
-                        spec.description or "",
+                        (spec.description or "") + _allowed(spec),
                     ]
                 )
             out.append(table(["Setting", "Default", "Environment", "Meaning"], rows))
@@ -109,13 +109,21 @@ def errors_page() -> str:
         [f"`{c.__name__}`", f"`{c.code}`", c.status, summary(c)]  # type: ignore[attr-defined]
         for c in _error_classes()
     ]
+    rows.append(["—", "`method-not-allowed`", 405, "The path is there, but not by this method."])
     return (
         "# Errors\n\n"
         "Over HTTP every error is a problem document (RFC 9457) whose `type` ends in the code\n"
-        "below; `detail` says what happened, `kept` what was kept and `next` what to do.\n\n"
+        "below; `detail` says what happened, `kept` what was kept and `next_step` what to do.\n\n"
         f"```text\n{inspect.getdoc(errors)}\n```\n\n"
         + table(["Error", "Code", "HTTP status", "Meaning"], rows)
     )
+
+
+def _allowed(spec: Any) -> str:
+    """The values that a setting of fixed words can have."""
+    if get_origin(spec.annotation) is not Literal:
+        return ""
+    return " One of " + ", ".join(f"`{word}`" for word in get_args(spec.annotation)) + "."
 
 
 # --- HTTP -----------------------------------------------------------------------------------

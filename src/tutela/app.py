@@ -16,20 +16,21 @@ from tutela.duties import Duties, Duty
 from tutela.errors import TutelaError
 from tutela.hashing.decoder import DecoderPool
 from tutela.hashing.options import HashOptions
-from tutela.lists import Hooks, ListInfo, Lists, ListVersion
+from tutela.lists import SELFTEST_LIST, Hooks, ListInfo, Lists, ListVersion
 from tutela.lists.index import Index
 from tutela.policy import Policy
 from tutela.policy.desk import PolicyDesk
 from tutela.road import Road
 from tutela.settings import Settings, load_settings
 from tutela.store import Database, Leases, Objects, Outbox, Writer
+from tutela.store.folder import make_data_folder
 from tutela.transparency import Ledger
 from tutela.transparency.sequencer import Sequencer
 from tutela.uploads.act import Act
 from tutela.uploads.decide import Decide
 from tutela.uploads.deferred import Deferred
 from tutela.uploads.gate import UploadGate
-from tutela.uploads.selftest import Selftest, selftest_signals
+from tutela.uploads.selftest import TRIGGERS, Selftest, selftest_signals
 from tutela.uploads.spool import Spool
 
 THREADS = 16
@@ -51,7 +52,8 @@ class Tutela:
 
     def __init__(self, settings: Settings | None = None, *, background: bool = True) -> None:
         self.settings = settings = settings or load_settings()
-        settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._background = background
+        make_data_folder(settings.data_dir)
         self.database = Database(settings)
         self.database.migrate()
         self.writer = Writer(self.database)
@@ -141,7 +143,8 @@ class Tutela:
         """Make the lists ready in this process: self-test list, snapshot, newest changes. For the
         command line, which starts nothing else."""
         self.lists.open()
-        self.lists.ensure_selftest(selftest_signals())
+        if self._background or self.lists.get(SELFTEST_LIST).entries < TRIGGERS:
+            self.lists.ensure_selftest(selftest_signals())
         self.policy_desk.open()
         self.protecting = self.lists.protection(fresh=True).protecting
 

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import os
 import tomllib
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_origin
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 from pydantic_settings import (
@@ -18,9 +19,11 @@ from pydantic_settings import (
     InitSettingsSource,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
+    SettingsError,
 )
 
 from tutela.errors import InvalidSetting
+from tutela.wording import unknown_variables, wrong_setting
 
 MIB = 1024 * 1024
 
@@ -281,6 +284,14 @@ def _read_toml() -> dict[str, Any]:
                 f"The settings file {path} does not exist.", next_step="Correct TUTELA_CONFIG."
             ) from None
         return {}
+    except NotADirectoryError:
+        return {}  # the data folder is a file: whoever makes it says so
+    except OSError as error:
+        raise InvalidSetting(
+            f"The settings file {path} cannot be read: {error.strerror}.",
+            kept="Nothing was started.",
+            next_step="Correct its rights, or name another with TUTELA_CONFIG.",
+        ) from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise InvalidSetting(
             f"The settings file {path} is not valid TOML: {error}.",
@@ -291,14 +302,52 @@ def _read_toml() -> dict[str, Any]:
 def load_settings(**overrides: Any) -> Settings:
     """The settings in force. Raises ``InvalidSetting`` naming each wrong value's path, never its
     content (it may be a secret)."""
+    unknown = unknown_variables(os.environ, *_variables())
+    if unknown:
+        raise _unusable(unknown)
     try:
         return Settings(**overrides)
     except ValidationError as error:
-        wrong = "; ".join(
-            f"{'.'.join(str(part) for part in problem['loc'])}: {problem['msg']}"
-            for problem in error.errors(include_input=False, include_url=False)
-        )
-        raise InvalidSetting(
-            f"The settings cannot be used: {wrong}.",
-            next_step="Correct them in tutela.toml or the environment and start again.",
+        problems = error.errors(include_input=False, include_url=False)
+        raise _unusable(
+            [wrong_setting(problem, _beside(problem["loc"])) for problem in problems]
         ) from None
+    except SettingsError:
+        raise _unusable(
+            ["a list, a table or a whole section in the environment must be JSON"]
+        ) from None
+
+
+def _unusable(wrong: Sequence[str]) -> InvalidSetting:
+    return InvalidSetting(
+        f"The settings cannot be used: {'; '.join(wrong)}.",
+        kept="Nothing was started.",
+        next_step="Correct them in tutela.toml or the environment and start again.",
+    )
+
+
+def _sections() -> dict[str, type[BaseModel]]:
+    return {
+        name: field.annotation
+        for name, field in Settings.model_fields.items()
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel)
+    }
+
+
+def _variables() -> tuple[set[str], tuple[str, ...]]:
+    """The environment variables that set something, and the beginnings of those in tables."""
+    known = {f"TUTELA_{name.upper()}" for name in Settings.model_fields}
+    tables = []
+    for section, model in _sections().items():
+        for name, field in model.model_fields.items():
+            variable = f"TUTELA_{section.upper()}__{name.upper()}"
+            known.add(variable)
+            if get_origin(field.annotation) is dict:
+                tables.append(f"{variable}__")
+    return known, tuple(tables)
+
+
+def _beside(place: tuple[int | str, ...]) -> list[str]:
+    """The names of settings that may stand where this one does."""
+    model = _sections().get(str(place[0])) if len(place) > 1 else Settings
+    return list(model.model_fields) if model is not None else []

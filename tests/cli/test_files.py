@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
-from tutela.cli._files import expand, plain_media, spread
+import pytest
+
+from tutela.cli._files import plain_media, spread
+from tutela.cli._walk import EMPTY_FOLDER, LINK, Target, expand, shown
 from tutela.core import (
     Digests,
     Fault,
@@ -28,7 +33,7 @@ def test_folders_are_walked_in_name_order_and_missing_files_kept(tmp_path: Path)
         (tmp_path / name).write_text(name)
     missing = tmp_path / "missing.jpg"
     found = expand([tmp_path, missing])
-    assert [str(p.relative_to(tmp_path)) for p in found] == [
+    assert [str(t.path.relative_to(tmp_path)) for t in found] == [
         "0.txt",
         "a/1.txt",
         "b/1.txt",
@@ -37,11 +42,44 @@ def test_folders_are_walked_in_name_order_and_missing_files_kept(tmp_path: Path)
     ]
 
 
-def test_links_to_folders_are_not_followed(tmp_path: Path) -> None:
+def test_a_link_to_a_folder_is_not_followed_and_not_passed_over(tmp_path: Path) -> None:
     (tmp_path / "real").mkdir()
     (tmp_path / "real" / "file").write_text("x")
     (tmp_path / "real" / "loop").symlink_to(tmp_path)
-    assert len(expand([tmp_path])) == 1
+    real = tmp_path / "real"
+    assert expand([tmp_path]) == [Target(real / "file"), Target(real / "loop", LINK)]
+
+
+def test_a_folder_that_cannot_be_opened_is_a_problem_of_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("a", "locked"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "file").write_text("x")
+    really = os.scandir
+
+    def scandir(path: str) -> Any:
+        if str(path).endswith("locked"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return really(path)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    found = expand([tmp_path])
+    assert found[0] == Target(tmp_path / "a" / "file")
+    assert found[1] == Target(tmp_path / "locked", "could not be opened: Permission denied")
+    assert expand([tmp_path / "locked"]) == found[1:]
+
+
+def test_an_empty_folder_is_nothing_examined(tmp_path: Path) -> None:
+    assert expand([tmp_path]) == [Target(tmp_path, EMPTY_FOLDER)]
+    (tmp_path / "full").mkdir()
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "full" / "file").write_text("x")
+    assert expand([tmp_path]) == [Target(tmp_path / "full" / "file")]
+
+
+def test_a_path_is_printed_without_control_characters_or_bytes_of_no_alphabet() -> None:
+    assert shown(Path(os.fsdecode(b"\xff\x1b[2J\xc3\xa4.jpg"))) == "\\udcff\\x1b[2J\u00e4.jpg"
 
 
 def test_answers_come_in_order_with_a_bounded_number_under_way() -> None:

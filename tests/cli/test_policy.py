@@ -10,9 +10,11 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from tutela.cli.policy import app
-from tutela.core import FindingKind, HashType, Outcome
+from tutela.core import FindingKind, HashType, ListMode, Outcome, Purpose, Signal, SignalHash
 from tutela.errors import InvalidInput, InvalidPolicy, NotFound
+from tutela.lists import Index, Lists
 from tutela.policy import AllowLists, PolicyDesk
+from tutela.settings import Settings
 from tutela.store import Database
 from tutela.transparency import Ledger
 
@@ -210,3 +212,39 @@ def test_files_are_allowed_by_digest_and_likeness(
 def test_an_empty_allow_list_says_so(call: Any) -> None:
     result = call("allow", "ls")
     assert "The allow list is empty." in result.output
+
+
+def test_what_cannot_be_allowed_keeps_none_of_what_could(call: Any) -> None:
+    by, why = ("--owner", "Ann"), ("--reason", "Ours.")
+    with pytest.raises(InvalidInput):
+        call("allow", "add", *by, *why, "--sha256", "11" * 32, "--pdq", "22" * 32, "--like", "11")
+    assert call("allow", "ls", "--all", "--json").stdout == ""
+
+
+def test_an_exact_digest_of_a_blocking_list_is_said_to_stay_blocked(
+    call: Any, sqlite_database: Database
+) -> None:
+    lists = Lists(sqlite_database, Index(sqlite_database.settings.data_dir / "index"), Settings())
+    who = {"actor": "t", "reason": "t"}
+    lists.create("ours", Purpose.OWN, mode=ListMode.BLOCK, **who)
+    digest = SignalHash(type=HashType.SHA256, value=b"\x11" * 32)
+    lists.add("ours", [Signal(upstream_id="1", hashes=(digest,))], **who)
+    by, why = ("--owner", "Ann"), ("--reason", "Ours.")
+    told = call("allow", "add", *by, *why, "--sha256", "11" * 32)
+    assert (told.exit_code, "This will not help" in told.stderr) == (0, True)
+    assert call("allow", "add", *by, *why, "--sha256", "22" * 32).stderr == ""
+    lists.set_mode("ours", ListMode.HOLD, **who)
+    assert call("allow", "add", *by, *why, "--sha256", "11" * 32).stderr == ""
+
+
+def test_check_warns_where_nothing_would_be_blocked(call: Any, tmp_path: Path) -> None:
+    file = tmp_path / "mine.toml"
+    file.write_text("name = 'mine'\n[[rule]]\nname = 'a'\nwhen = 'true'\noutcome = 'hold'\n")
+    told = call("check", str(file))
+    assert told.exit_code == 0
+    assert "WARNING: no rule of it blocks even the very same bytes" in told.stderr
+    assert "the self-test would fail" in told.stderr
+    one = "finding.list.purpose in ['csam', 'selftest']"
+    file.write_text(f'name = "mine"\n[[rule]]\nname = "a"\nwhen = "{one}"\noutcome = "block"\n')
+    assert "of purpose ncii, terror, own" in call("check", str(file)).stderr
+    assert call("check", "default").stderr == call("check", "strict").stderr == ""

@@ -45,6 +45,7 @@ def tutela_vault(settings, *arguments):
 
 
 def test_recipients_are_printed_and_the_operator_told_to_move_the_key(sqlite_settings):
+    Database(sqlite_settings).migrate()
     done = tutela_vault(sqlite_settings, "recipients")
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("age1")

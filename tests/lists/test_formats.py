@@ -93,7 +93,9 @@ def test_bare_hashes_say_what_they_are_by_length_or_word():
         {"sha256": SHA256},
         {"pdq": PDQ},
     ]
-    assert entries[6] == "the hash does not say what it is"
+    assert entries[6] == (
+        "the hash does not say what it is: write sha256:… or pdq:…, or give --type"
+    )
     assert entries[8] == "the hash does not say what it is"
     assert entries[2].upstream_id.startswith("h-")
     assert MD5 not in entries[2].upstream_id
@@ -612,3 +614,20 @@ def test_an_id_made_from_a_hash_is_stable_and_does_not_show_it():
     first = [parse_hash(f"md5:{MD5}"), parse_hash(f"sha256:{SHA256}")]
     assert derived_id(first) == derived_id(first[::-1]) == derived_id(first[1:])
     assert SHA256 not in derived_id(first)
+
+
+def test_a_first_line_that_is_a_hash_is_not_swallowed_as_a_header():
+    other = "00" + SHA256[2:]
+    for text in (f"sha256,{SHA256}\nsha256,{other}\n", f"{SHA256};SHA-256\n{other};sha256\n"):
+        entries, _ = read(text)
+        assert [shown(entry) for entry in entries.values()] == [
+            {"sha256": SHA256},
+            {"sha256": other},
+        ]
+    with pytest.raises(InvalidImport, match="holds a hash where it should name"):
+        read(f"up-1,{SHA256},sha256\n")
+
+
+def test_bare_hashes_may_be_given_their_type():
+    entries, _ = read(f"{SHA256}\npdq:{PDQ}\n", type=HashType.SHA256)
+    assert [shown(entries[n]) for n in (1, 2)] == [{"sha256": SHA256}, {"pdq": PDQ}]

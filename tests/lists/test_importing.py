@@ -358,3 +358,19 @@ def test_expired_signals_are_taken_in_and_do_not_match(lists: Lists, known, make
     take(lists, csv(make, [1], header, ",2020-01-01T00:00:00Z"))
     assert lists.match(make.picture(1)) == ()
     assert lists.browse("known")[0].signal.state is SignalState.EXPIRED
+
+
+def refreshed_at(lists: Lists):
+    return lists.get("known").refreshed_at
+
+
+def test_a_file_that_was_refused_whole_makes_no_list_fresh(lists: Lists, known, make):
+    take(lists, csv(make, [1]))
+    before = refreshed_at(lists)
+    report = take(lists, b"md5\nxyz\n")
+    assert (report.refused, report.refreshed) == (1, False)
+    assert take(lists, b"md5\n").refreshed is False, "an empty file says nothing either"
+    assert refreshed_at(lists) == before
+    again = take(lists, csv(make, [1]) + b"wrong line\n")
+    assert (again.unchanged, again.refused, again.refreshed) == (1, 1, True)
+    assert refreshed_at(lists) > before

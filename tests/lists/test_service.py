@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
-from sqlalchemy import select
+from sqlalchemy import insert, select
 
 from tutela.core import (
     FindingKind,
@@ -25,6 +25,7 @@ from tutela.errors import Conflict, InvalidInput, NotFound, NotPermitted
 from tutela.lists import SELFTEST_LIST, HashQuery, Hooks, Lists
 from tutela.lists.versions import EMPTY_ROOT, root_of
 from tutela.store.tables.lists import signal_hashes, signals
+from tutela.store.tables.uploads import selftests
 
 WHO = {"actor": "anna", "reason": "a test"}
 
@@ -404,3 +405,22 @@ def test_any_order_of_edits_agrees_with_a_plain_model(sqlite_lists: Lists, make)
         suppress_health_check=list(HealthCheck),
     )
     case().runTest()
+
+
+def test_only_tutela_makes_a_self_test_list_and_it_can_only_block(lists: Lists):
+    with pytest.raises(InvalidInput, match="harmless trigger"):
+        lists.create("mine", Purpose.SELFTEST, mode=ListMode.BLOCK, **WHO)
+    with pytest.raises(InvalidInput, match="can only block"):
+        lists.set_mode(SELFTEST_LIST, ListMode.OFF, **WHO)
+    assert lists.set_mode(SELFTEST_LIST, ListMode.BLOCK, **WHO).mode is ListMode.BLOCK
+
+
+def test_a_failed_self_test_is_not_protecting_until_one_passes(lists: Lists, known, make):
+    lists.add("known", [make.signal(1)], **WHO)
+    lists.set_mode("known", ListMode.BLOCK, **WHO)
+    for ok in (True, False, True):
+        with lists.database.begin() as connection:
+            connection.execute(insert(selftests), {"at": utc_now(), "ok": ok, "steps": []})
+        protection = lists.protection(fresh=True)
+        assert protection.protecting is ok
+        assert ok or "self-test failed" in protection.why

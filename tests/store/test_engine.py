@@ -266,8 +266,10 @@ def test_an_sqlite_url_names_another_file(settings_for, tmp_path):
 
 def test_a_data_folder_that_cannot_be_made_is_told(settings_for, tmp_path):
     (tmp_path / "file").write_text("in the way")
-    with pytest.raises(StoreUnavailable):
+    with pytest.raises(InvalidSetting) as caught:
         Database(settings_for(data_dir=tmp_path / "file" / "data"))
+    assert str(tmp_path / "file" / "data") in caught.value.what
+    assert "Not a directory" in caught.value.what
 
 
 def test_errors_of_the_driver_never_leave_the_room(sqlite_database):

@@ -16,7 +16,7 @@ import tutela.store.tables  # noqa: F401  fills the metadata
 from tutela.errors import InvalidSetting, StorageFull
 from tutela.store import Database
 from tutela.store.metadata import metadata
-from tutela.store.migrations import FOLDER, config, current
+from tutela.store.migrations import FOLDER, config, current, head
 from tutela.store.migrations.regenerate import regenerate
 
 
@@ -154,3 +154,15 @@ def test_the_revision_is_what_the_developers_command_writes(tmp_path):
     """So that nobody edits it by hand, nor forgets to write it anew."""
     (committed,) = (FOLDER / "versions").glob("0*.py")
     assert regenerate(tmp_path).read_text() == committed.read_text()
+
+
+def test_the_newest_revision_is_known_without_alembic():
+    assert head() == ScriptDirectory.from_config(config()).get_current_head()
+
+
+def test_a_database_that_is_current_is_not_migrated_again(sqlite_database, monkeypatch):
+    from alembic import command
+
+    sqlite_database.migrate()
+    monkeypatch.setattr(command, "upgrade", lambda *_: pytest.fail("nothing was to be done"))
+    sqlite_database.migrate()

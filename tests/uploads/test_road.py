@@ -267,7 +267,7 @@ def test_the_self_test_passes_and_is_remembered(house: House) -> None:
 
 
 def test_the_self_test_fails_where_nothing_would_be_found(house: House) -> None:
-    house.tutela.lists.set_mode("Self-test", ListMode.OFF, actor="t", reason="t")
+    house.tutela.lists._editor.set_mode("Self-test", ListMode.OFF, actor="t", reason="t")
     result = house.run(house.tutela.selftest.run())
     assert [step.ok for step in result.steps] == [False, False, True]
     assert not result.ok

@@ -6,7 +6,9 @@ Heavy parts are imported inside the commands, so that ``tutela --help`` answers 
 
 from __future__ import annotations
 
+import os
 import sys
+import traceback
 
 import typer
 
@@ -51,7 +53,11 @@ app.add_typer(vault.app, name="vault", help="Sealed evidence: recipients and che
 
 
 def main() -> None:
-    """Run a command; our errors end in one readable line and exit code 2."""
+    """Run a command; every error ends in one readable line and exit code 2.
+
+    Never in 1, which means a match: a caller that reads only the code must not take one for the
+    other. ``TUTELA_DEBUG=1`` shows where an unexpected error came from.
+    """
     try:
         app()
     except TutelaError as error:
@@ -59,3 +65,17 @@ def main() -> None:
         raise SystemExit(EXIT_ERROR) from None
     except BrokenPipeError:
         raise SystemExit(EXIT_ERROR) from None
+    except Exception as error:
+        _say_fault(error)
+        raise SystemExit(EXIT_ERROR) from None
+
+
+def _say_fault(error: Exception) -> None:
+    """One line for an error that nobody foresaw; its text could hold anything and is not shown."""
+    if os.environ.get("TUTELA_DEBUG"):
+        traceback.print_exception(error)
+    print(
+        f"tutela: {type(error).__name__}: this is a fault of Tutela, and what was asked was not "
+        "done whole. Run it again with TUTELA_DEBUG=1 to see where it came from, and report that.",
+        file=sys.stderr,
+    )

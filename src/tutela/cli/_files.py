@@ -1,43 +1,18 @@
-"""What the file commands share: walking folders, spreading work, plain views of media."""
+"""What the file commands share: spreading work, a progress bar, plain views of media."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from pathlib import Path
-from typing import Any, TypeVar
-
-from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from tutela.core import FrameHash, Media, PictureHash
 
+if TYPE_CHECKING:
+    from rich.progress import Progress
+
 T = TypeVar("T")
 R = TypeVar("R")
-
-
-def expand(paths: Iterable[Path]) -> list[Path]:
-    """The files named, folders walked in name order (links are not followed out of them).
-
-    A path that does not exist is kept: whoever reads it reports it.
-    """
-    files: list[Path] = []
-    for path in paths:
-        if path.is_dir():
-            for folder, folders, names in os.walk(path):
-                folders.sort()
-                files += [Path(folder, name) for name in sorted(names)]
-        else:
-            files.append(path)
-    return files
 
 
 def spread(work: Callable[[T], R], things: Iterable[T], workers: int) -> Iterator[tuple[T, R]]:
@@ -63,6 +38,16 @@ def spread(work: Callable[[T], R], things: Iterable[T], workers: int) -> Iterato
 
 def progress(quiet: bool) -> Progress:
     """A progress bar on standard error; silent where that is no terminal or ``quiet`` is asked."""
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+
     console = Console(stderr=True)
     return Progress(
         TextColumn("{task.description}"),

@@ -48,6 +48,8 @@ def say_report(report: ImportReport, as_json: bool, refusals: int) -> None:
         print(f"  … and {hidden:,} more.", file=sys.stderr)
     if not report.complete:
         print("The file broke off: what came before was taken.", file=sys.stderr)
+    if not report.refreshed and not report.dry_run:
+        print("No line of the file was taken: the list is no fresher than before.", file=sys.stderr)
     if report.version is not None:
         print(f"The list is at version {report.version}.")
 

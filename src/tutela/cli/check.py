@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from tutela.cli._files import expand, progress
+from tutela.cli._files import progress
+from tutela.cli._walk import Target, expand, shown
 from tutela.core import Decision, FindingKind, Outcome, as_plain
 from tutela.errors import TutelaError
 from tutela.settings import load_settings
@@ -33,6 +34,11 @@ class Checked:
     error: str | None = None
 
     @property
+    def examined(self) -> bool:
+        """Whether the content was seen, whatever came of it."""
+        return self.decision is not None and self.exit_code != EXIT_ERROR
+
+    @property
     def exit_code(self) -> int:
         """0 clean, 1 match, 2 where it could not be examined."""
         if self.decision is None:
@@ -50,7 +56,9 @@ def register(app: typer.Typer) -> None:
 
 
 def check_files(
-    files: Annotated[list[Path], typer.Argument(help="Files and folders to check.")],
+    files: Annotated[
+        list[Path], typer.Argument(help="Files and folders to check.", readable=False)
+    ],
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Examine and decide; record and seal nothing.")
@@ -60,12 +68,15 @@ def check_files(
     ] = None,
     surface: Annotated[str, typer.Option(help="Where on the platform they appeared.")] = "upload",
     jobs: Annotated[int, typer.Option(min=0, help="Files at once; 0 is two per core.")] = 0,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar.")] = False,
+    quiet: Annotated[
+        bool, typer.Option("--quiet", "-q", help="No progress bar and no closing line.")
+    ] = False,
 ) -> None:
     """Compare files with the lists, decide by the policy, and record.
 
-    Exit code 0: examined and clean; 1: at least one match; 2: something could not be examined, or
-    there is no active list to compare with.
+    Exit code 0: everything was examined and is clean; 1: at least one match (1 outranks 2);
+    2: something could not be examined, or there is no active list to compare with; 130: broken
+    off by Ctrl-C.
     """
     code = asyncio.run(_check(files, as_json, dry_run, account, surface, jobs, quiet))
     if code:
@@ -83,39 +94,68 @@ async def _check(
 ) -> int:
     from tutela.app import Tutela
 
-    paths = expand(files)
+    targets = expand(files)
     settings = load_settings()
     worst = 0
-    match = False
     async with Tutela(settings, background=False) as tutela:
         protection = tutela.lists.protection()
         if not protection.protecting:
             print(f"tutela: NOT PROTECTING: {protection.why}", file=sys.stderr)
             worst = EXIT_ERROR
         facts = {"account": account, "surface": surface}
-        with progress(quiet) as bar:
-            task = bar.add_task("Checking", total=len(paths))
-            workers = jobs or 2 * max(1, tutela.decoder.workers)
-            async for checked in _each(tutela, paths, facts, dry_run, workers):
-                bar.advance(task)
-                code = checked.exit_code
-                match = match or code == EXIT_MATCH
-                worst = max(worst, code)
-                line = _json_line(checked) if as_json else _text_line(checked)
-                if line:
-                    print(line, file=sys.stdout if checked.decision else sys.stderr, flush=True)
+        tally = _Tally(total=len(targets))
+        try:
+            with progress(quiet) as bar:
+                task = bar.add_task("Checking", total=len(targets))
+                workers = jobs or 2 * max(1, tutela.decoder.workers)
+                async for checked in _each(tutela, targets, facts, dry_run, workers):
+                    bar.advance(task)
+                    tally.take(checked)
+                    line = _json_line(checked) if as_json else _text_line(checked)
+                    if line:
+                        told = sys.stdout if checked.decision or as_json else sys.stderr
+                        print(line, file=told, flush=True)
+        finally:
+            if not quiet:
+                print(tally.words(), file=sys.stderr)
     # A match outranks a fault: a caller that reads only the code must not miss it.
-    return EXIT_MATCH if match else worst
+    return EXIT_MATCH if tally.matched else max(worst, tally.worst)
+
+
+@dataclass(slots=True)
+class _Tally:
+    """What came of the targets so far."""
+
+    total: int
+    examined: int = 0
+    matched: int = 0
+    worst: int = 0
+
+    def take(self, checked: Checked) -> None:
+        """Count one."""
+        code = checked.exit_code
+        self.examined += checked.examined
+        self.matched += code == EXIT_MATCH
+        self.worst = max(self.worst, code)
+
+    def words(self) -> str:
+        """The closing line. What was not reached, or not opened, is unexamined."""
+        unexamined = self.total - self.examined
+        return f"{self.examined:,} examined, {self.matched:,} matched, {unexamined:,} unexamined."
 
 
 async def _each(
-    tutela: Tutela, paths: Sequence[Path], facts: dict[str, str | None], dry_run: bool, jobs: int
+    tutela: Tutela,
+    targets: Sequence[Target],
+    facts: dict[str, str | None],
+    dry_run: bool,
+    jobs: int,
 ) -> AsyncIterator[Checked]:
-    """Decisions in the order of the paths, at most ``jobs`` files under way at once."""
+    """Decisions in the order of the targets, at most ``jobs`` files under way at once."""
     waiting: list[asyncio.Task[Checked]] = []
     try:
-        for path in paths:
-            waiting.append(asyncio.create_task(_one(tutela, path, facts, dry_run)))
+        for target in targets:
+            waiting.append(asyncio.create_task(_one(tutela, target, facts, dry_run)))
             if len(waiting) >= jobs:
                 yield await waiting.pop(0)
         while waiting:
@@ -125,20 +165,27 @@ async def _each(
             task.cancel()
 
 
-async def _one(tutela: Tutela, path: Path, facts: dict[str, str | None], dry_run: bool) -> Checked:
+async def _one(
+    tutela: Tutela, target: Target, facts: dict[str, str | None], dry_run: bool
+) -> Checked:
     from tutela.core import Account, Item, ItemKind
     from tutela.hashing.source import Source
 
+    path = target.path
+    if target.problem is not None:
+        return Checked(path, None, target.problem)
     try:
         source = Source.from_path(path)
     except OSError as error:
         return Checked(path, None, f"could not be opened: {error.strerror}")
     try:
+        if not source.size:
+            return Checked(path, None, "nothing to examine: the file is empty")
         named = facts["account"]
         item = Item(
             kind=ItemKind.UPLOAD,
             entrance="cli",
-            file_name=path.name,
+            file_name=shown(Path(path.name)),
             account=Account(id=named) if named else None,
             surface=facts["surface"] or "upload",
         )
@@ -147,6 +194,8 @@ async def _one(tutela: Tutela, path: Path, facts: dict[str, str | None], dry_run
         return Checked(path, await tutela.road.upload(item, source))
     except TutelaError as error:
         return Checked(path, None, error.spoken())
+    except OSError as error:
+        return Checked(path, None, f"could not be read: {error.strerror}")
     finally:
         source.close()
 
@@ -163,9 +212,9 @@ def _json_line(checked: Checked) -> str:
 def _text_line(checked: Checked) -> str:
     decision = checked.decision
     if decision is None:
-        return f"{checked.path}: {checked.error}"
+        return f"{shown(checked.path)}: {checked.error}"
     if decision.outcome is Outcome.ALLOW and not decision.findings:
         return ""
     why = "; ".join(f.reason for f in decision.findings) or "; ".join(decision.reasons)
     case = f" [{decision.case_id}]" if decision.case_id else ""
-    return f"{checked.path}: {decision.outcome.value}{case}: {why}"
+    return f"{shown(checked.path)}: {decision.outcome.value}{case}: {why}"

@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tutela.cli._files import expand, plain_media, progress, spread
+from tutela.cli._files import plain_media, progress, spread
+from tutela.cli._walk import Target, expand, shown
 from tutela.core import HashMode, Media
+from tutela.errors import TutelaError
 from tutela.settings import load_settings
 
 if TYPE_CHECKING:
@@ -26,7 +28,7 @@ def register(app: typer.Typer) -> None:
 
 
 def hash_files(
-    files: Annotated[list[Path], typer.Argument(help="Files and folders to hash.")],
+    files: Annotated[list[Path], typer.Argument(help="Files and folders to hash.", readable=False)],
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
     identical: Annotated[
         bool, typer.Option("--identical", help="Bits equal to the reference implementation's.")
@@ -49,18 +51,19 @@ def hash_files(
     options = HashOptions.from_settings(settings).replaced(views=views)
     if identical:
         options = options.replaced(mode=HashMode.IDENTICAL)
-    paths = expand(files)
+    targets = expand(files)
     pool = DecoderPool(
         options,
-        workers=min(jobs or settings.workers or 64, _cores(), max(len(paths), 1)),
+        workers=min(jobs or settings.workers or 64, _cores(), max(len(targets), 1)),
         memory_bytes=settings.worker_memory_bytes,
     )
     asyncio.run(pool.start())
     faulty = False
     try:
         with progress(quiet) as bar:
-            task = bar.add_task("Hashing", total=len(paths))
-            for path, answer in spread(lambda p: _hash_one(pool, p), paths, _cores() * 2):
+            task = bar.add_task("Hashing", total=len(targets))
+            for target, answer in spread(lambda t: _hash_one(pool, t), targets, _cores() * 2):
+                path = target.path
                 bar.advance(task)
                 if isinstance(answer, Media):
                     faulty = faulty or bool(answer.all_faults())
@@ -70,7 +73,7 @@ def hash_files(
                     if as_json:
                         print(json.dumps({"file": str(path), "error": answer}), flush=True)
                     else:
-                        print(f"{path}: {answer}", file=sys.stderr)
+                        print(f"{shown(path)}: {answer}", file=sys.stderr)
     finally:
         asyncio.run(pool.stop())
     if faulty:
@@ -83,15 +86,21 @@ def _cores() -> int:
     return len(os.sched_getaffinity(0))
 
 
-def _hash_one(pool: DecoderPool, path: Path) -> Media | str:
+def _hash_one(pool: DecoderPool, target: Target) -> Media | str:
     from tutela.hashing.source import Source
 
+    if target.problem is not None:
+        return target.problem
     try:
-        source = Source.from_path(path)
+        source = Source.from_path(target.path)
     except OSError as error:
         return f"could not be opened: {error.strerror}"
     try:
         return pool.hash_blocking(source)
+    except TutelaError as error:
+        return error.spoken()
+    except OSError as error:
+        return f"could not be read: {error.strerror}"
     finally:
         source.close()
 
@@ -100,7 +109,9 @@ def _line(path: Path, media: Media, as_json: bool) -> str:
     if as_json:
         return json.dumps({"file": str(path), **plain_media(media)})
     parts = [
-        f"{path}: {media.format}, {media.size} bytes",
+        f"{shown(path)}: {media.format}, {media.size} bytes",
+        f"  md5 {media.digests.md5.hex()}",
+        f"  sha1 {media.digests.sha1.hex()}",
         f"  sha256 {media.digests.sha256.hex()}",
     ]
     if media.pictures:

@@ -49,7 +49,7 @@ def create(
             "There is no such scope.", next_step=f"Scopes: {', '.join(Scope)}."
         ) from None
     expires = utc_now() + timedelta(days=days) if days is not None else None
-    with _keys() as keys:
+    with _keys(making=True) as keys:
         key, token = keys.create(name, scopes, expires_at=expires, rate_per_minute=rate_per_minute)
     if as_json:
         print(json.dumps({"id": key.id, "key": token}))
@@ -86,12 +86,16 @@ def revoke(
 
 
 @contextmanager
-def _keys() -> Iterator[ApiKeys]:
+def _keys(*, making: bool = False) -> Iterator[ApiKeys]:
+    from tutela.cli._data import require_data
     from tutela.settings import load_settings
     from tutela.store import Database
     from tutela.web.auth.keys import ApiKeys
 
-    database = Database(load_settings())
+    settings = load_settings()
+    if not making:
+        require_data(settings)
+    database = Database(settings)
     try:
         database.migrate()
         yield ApiKeys(database)

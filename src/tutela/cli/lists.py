@@ -7,11 +7,13 @@ import json
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from tutela.cli._data import require_data
 from tutela.cli._lists import (
     plain_list,
     plain_signal,
@@ -21,7 +23,7 @@ from tutela.cli._lists import (
     signal_table,
     table,
 )
-from tutela.core import ListMode, Purpose, as_plain
+from tutela.core import HashType, ListMode, Purpose, as_plain
 from tutela.errors import InvalidInput
 from tutela.settings import load_settings
 
@@ -110,7 +112,7 @@ def create(
     as_json: JsonOption = False,
 ) -> None:
     """Make an empty list."""
-    with _lists() as lists:
+    with _lists(making=True) as lists:
         info = lists.create(
             name,
             purpose,
@@ -226,6 +228,10 @@ def import_file(
     category: Annotated[
         list[int] | None, typer.Option(help="VICS categories to take; without: 1 and 2.")
     ] = None,
+    type: Annotated[
+        HashType | None,
+        typer.Option(help="What hashes are that do not say it: a file of one bare hash a line."),
+    ] = None,
     refusals: Annotated[int, typer.Option(min=0, help="Refused lines to print.")] = 20,
     reason: Reason = "",
     by: By = None,
@@ -239,9 +245,9 @@ def import_file(
     """
     from tutela.lists import ReadOptions
 
-    options = ReadOptions(redistribute=redistribute)
+    options = ReadOptions(redistribute=redistribute, type=type)
     if category:
-        options = ReadOptions(redistribute=redistribute, categories=frozenset(category))
+        options = replace(options, categories=frozenset(category))
     with _lists() as lists, _counting(file, quiet) as (stream, progress):
         report = lists.import_file(
             name,
@@ -382,11 +388,15 @@ def delete(
 
 
 @contextmanager
-def _tutela() -> Iterator[Tutela]:
-    """Tutela with its lists ready and nothing else started."""
+def _tutela(*, making: bool) -> Iterator[Tutela]:
+    """Tutela with its lists ready and nothing else started. Its data folder must be there already,
+    unless it is ``making`` one."""
     from tutela.app import Tutela
 
-    tutela = Tutela(load_settings(), background=False)
+    settings = load_settings()
+    if not making:
+        require_data(settings)
+    tutela = Tutela(settings, background=False)
     try:
         tutela.open_lists()
         yield tutela
@@ -396,8 +406,8 @@ def _tutela() -> Iterator[Tutela]:
 
 
 @contextmanager
-def _lists() -> Iterator[Lists]:
-    with _tutela() as tutela:
+def _lists(*, making: bool = False) -> Iterator[Lists]:
+    with _tutela(making=making) as tutela:
         yield tutela.lists
 
 

@@ -39,9 +39,12 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 def check(file: FileArgument = None) -> None:
     """Say whether a policy can be used; a mistake is shown with its line and column.
 
+    Warns where known material on a blocking list would not be blocked by it.
+
     Exit code 0, or 2 where it cannot be used.
     """
     from tutela.policy import load_rules
+    from tutela.policy.proof import warnings
     from tutela.policy.testing import cases
 
     rules = load_rules(_named(file))
@@ -51,6 +54,8 @@ def check(file: FileArgument = None) -> None:
         f"{rules.origin}: good. {rules.version}, {_count(len(rules.rules), 'rule')} "
         f"({dry} in dry run), {_count(len(tests), 'test')}."
     )
+    for warning in warnings(rules):
+        print(f"WARNING: {warning}", file=sys.stderr)
 
 
 @app.command("test")
@@ -155,7 +160,7 @@ def allow_add(
     """Let harmless files or pictures through from now on.
 
     Never past an exact digest of a blocking list, and never anything that could not be examined.
-    Running processes take it up within about a second.
+    All of it is kept or nothing. Running processes take it up within about a second.
     """
     from tutela.core import HashType
     from tutela.core.hashes import parse_digest, parse_pdq
@@ -165,17 +170,30 @@ def allow_add(
     if pdq and like is None:
         raise InvalidInput("--pdq needs --like.", next_step="--like 0 is the very same hash.")
     wanted += [(HashType.PDQ, parse_pdq(text)) for text in pdq or ()]
+    others: list[bytes] = []
     for media in _hashed(files or []):
+        others += [media.digests.md5, media.digests.sha1]
         wanted.append((HashType.SHA256, media.digests.sha256))
         if like is not None:
             wanted += [(HashType.PDQ, picture.pdq) for picture in media.pictures]
     if not wanted:
         raise InvalidInput("Nothing was named.", next_step="Name files, --sha256 or --pdq.")
+    named = [
+        (kind, value, (like or 0) if kind is HashType.PDQ else 0)
+        for kind, value in dict.fromkeys(wanted)
+    ]
     with _allow_lists() as lists:
-        for kind, value in wanted:
-            distance = (like or 0) if kind is HashType.PDQ else 0
-            entry = lists.add(kind, value, owner=owner, reason=reason, distance=distance, days=days)
+        for entry in lists.add_all(named, owner=owner, reason=reason, days=days):
             print(_entry_line(entry, "active"))
+        digests = [value for kind, value in wanted if kind is HashType.SHA256]
+        blocked = lists.blocked_exactly([*digests, *others])
+    if blocked:
+        print(
+            f"This will not help where {_count(len(blocked), 'exact digest')} of it "
+            "is on a blocking list: no allow list passes that. Have the signal withdrawn instead: "
+            "tutela lists find, tutela lists withdraw.",
+            file=sys.stderr,
+        )
 
 
 @allow.command("ls")
@@ -217,9 +235,11 @@ def _count(number: int, noun: str) -> str:
 
 @contextmanager
 def _database() -> Iterator[tuple[Database, Settings]]:
+    from tutela.cli._data import require_data
     from tutela.store import Database
 
     settings = load_settings()
+    require_data(settings)
     database = Database(settings)
     try:
         database.migrate()

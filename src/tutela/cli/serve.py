@@ -18,7 +18,8 @@ def register(app: typer.Typer) -> None:
 def serve(
     host: Annotated[str | None, typer.Option(help="Address; default: server.host.")] = None,
     port: Annotated[
-        int | None, typer.Option(help="Port; 0 takes a free one. Default: server.port.")
+        int | None,
+        typer.Option(min=0, max=65535, help="Port; 0 takes a free one. Default: server.port."),
     ] = None,
     port_file: Annotated[
         Path | None,
@@ -47,6 +48,8 @@ def serve(
         settings = settings.model_copy(update={"server": server})
     if (tls_certificate is None) != (tls_key is None):
         raise InvalidSetting("--tls-certificate and --tls-key belong together.")
+    if tls_certificate is not None and tls_key is not None:
+        _check_tls(tls_certificate, tls_key)
     configure_logs(settings.log)
     _no_core_dumps()
     listener = listen(settings.server)
@@ -74,6 +77,34 @@ def serve(
         runner.run(run())
     if not running.started:
         raise SystemExit(2)
+
+
+def _check_tls(certificate: Path, key: Path) -> None:
+    """Raises ``InvalidSetting`` naming the file that cannot be read or does not fit."""
+    import ssl
+
+    from tutela.errors import InvalidSetting
+
+    kept = "Nothing was started."
+    for path in (certificate, key):
+        try:
+            path.open("rb").close()
+        except OSError as error:
+            raise InvalidSetting(f"{path} cannot be read: {error.strerror}.", kept=kept) from error
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certificate, key, _no_password)
+    except (ssl.SSLError, ValueError) as error:
+        raise InvalidSetting(
+            f"{certificate} and {key} are not a PEM certificate and its private key.",
+            kept=kept,
+            next_step="Give the certificate chain in PEM and the key it was made for, without a "
+            "pass phrase.",
+        ) from error
+
+
+def _no_password() -> str:
+    """Asked for where the key has a pass phrase; nobody may be waited for at a terminal."""
+    raise ValueError("the key has a pass phrase")
 
 
 def _no_core_dumps() -> None:

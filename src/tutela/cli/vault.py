@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from tutela.cli._data import require_data
 from tutela.cli._files import progress
 from tutela.core import as_plain
 from tutela.settings import load_settings
@@ -30,6 +31,7 @@ def recipients() -> None:
     from tutela.cases import recipients as vault_recipients
 
     settings = load_settings()
+    require_data(settings)
     for recipient in vault_recipients.load(settings):
         print(recipient)
     path = vault_recipients.key_path(settings)
@@ -65,6 +67,7 @@ def check(
     from tutela.transparency import Ledger
 
     settings = load_settings()
+    require_data(settings)
     database = Database(settings)
     try:
         database.migrate()

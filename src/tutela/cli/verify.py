@@ -68,15 +68,10 @@ def verify(
 
 def _database(settings: Settings) -> Database:
     """This Tutela's database, which must be there: verifying makes nothing."""
-    from tutela.errors import NotFound
+    from tutela.cli._data import require_data
     from tutela.store import Database
 
-    if not settings.data_dir.is_dir():
-        raise NotFound(
-            f"There is no data folder {settings.data_dir}.",
-            kept="Nothing was changed.",
-            next_step="Set TUTELA_DATA_DIR, or name a ledger's folder with --folder.",
-        )
+    require_data(settings)
     database = Database(settings)
     database.migrate()
     return database

@@ -68,6 +68,12 @@ class _Tally:
         if len(self.refusals) < MAX_REFUSALS:
             self.refusals.append(Refusal(number=number, reason=reason))
 
+    @property
+    def fresh(self) -> bool:
+        """Whether the file says anything about the list as it is now: a line of it was taken, or
+        one that the list has already was in it. A file that was refused whole says nothing."""
+        return bool(self.inserted or self.changed or self.unchanged)
+
     def take(self, merged: Merged) -> None:
         """Count what a part did."""
         self.inserted += merged.inserted
@@ -149,6 +155,7 @@ class Importer:
             ignored_hashes=reading.ignored,
             complete=reading.complete,
             version=version,
+            refreshed=tally.fresh and not dry_run,
             seconds=time.monotonic() - started,
         )
 
@@ -341,9 +348,10 @@ class Importer:
                 facts={"read": tally.read, "refused": tally.refused},
             )
             if not (tally.inserted or tally.changed or gone):
-                connection.execute(
-                    update(lists).where(lists.c.row == info.row).values(refreshed_at=now)
-                )
+                if tally.fresh:
+                    connection.execute(
+                        update(lists).where(lists.c.row == info.row).values(refreshed_at=now)
+                    )
                 return None
             edits.announce(connection, info.row, tally.later, now)
             done = edits.VersionDraft(

@@ -131,6 +131,8 @@ class ImportReport:
     first ones, up to a limit; ``refused`` counts all. ``withdrawn`` counts those of ``added`` and
     ``changed`` that the file says do not match. ``ignored_hashes`` counts hashes of types that
     Tutela cannot use (PhotoDNA, for one). ``complete`` is False where the file broke off.
+    ``refreshed`` says whether the list counts as fresh from now on: only where a line of the file
+    was taken, or was in the list already.
     """
 
     list_id: str
@@ -149,4 +151,5 @@ class ImportReport:
     ignored_hashes: int
     complete: bool
     version: int | None
+    refreshed: bool
     seconds: float

@@ -19,10 +19,11 @@ from tutela.core import (
     SignalState,
     utc_now,
 )
-from tutela.errors import Conflict, NotFound, Unavailable
+from tutela.errors import Conflict, InvalidInput, NotFound, Unavailable
 from tutela.settings import Settings
 from tutela.store import Database
 from tutela.store.tables.lists import list_events, signal_hashes, signals
+from tutela.store.tables.uploads import selftests
 
 from . import edits, queries
 from .editing import Editor, Hooks
@@ -181,6 +182,12 @@ class Lists:
         """Make an empty list. ``source`` names who gives it (``own``: the operator); ``synced``
         says that something keeps it fresh, so that silence makes it stale. Raises ``Conflict``
         where the name is taken, ``InvalidInput``."""
+        if purpose is Purpose.SELFTEST and name != SELFTEST_LIST:
+            raise InvalidInput(
+                "The purpose 'selftest' is for the harmless trigger only, whose list Tutela makes.",
+                kept="No list was made.",
+                next_step="Choose csam, ncii, terror or own.",
+            )
         info = self._editor.create(
             name,
             purpose,
@@ -195,7 +202,16 @@ class Lists:
         return info
 
     def set_mode(self, name: str, mode: ListMode, *, actor: str, reason: str) -> ListInfo:
-        """Record what the operator lets a list do; the next look-up everywhere goes by it."""
+        """Record what the operator lets a list do; the next look-up everywhere goes by it.
+
+        Raises ``NotFound``, and ``InvalidInput`` for anything but ``block`` of the self-test's.
+        """
+        if mode is not ListMode.BLOCK and self.get(name).purpose is Purpose.SELFTEST:
+            raise InvalidInput(
+                "The list of the self-test can only block: otherwise every self-test fails, and "
+                "nothing proves any more that known material is blocked.",
+                kept="Nothing was changed.",
+            )
         info = self._editor.set_mode(name, mode, actor=actor, reason=reason)
         self._status = None
         return info
@@ -457,9 +473,13 @@ class Lists:
         with self.database.read() as connection:
             infos = queries.all_lists(connection, self.settings.stale_after_hours)
             since = {row.list_row: row.at for row in connection.execute(newest)}
+            proved = connection.execute(
+                select(selftests.c.ok).order_by(selftests.c.id.desc()).limit(1)
+            ).scalar()
         return protection_of(
             infos,
             index_healthy=self.index.healthy,
             seconds_since_refresh=self._sync.seconds_since_refresh,
             mode_since=since,
+            selftest_failed=proved is False,
         )

@@ -88,7 +88,7 @@ def parse_hash(text: str, kind: HashType | None = None) -> SignalHash:
         if kind is None:
             raise InvalidHash(
                 "The hash does not say what it is.",
-                next_step="Put its type before it: sha256:… or pdq:…",
+                next_step="Write sha256:… or pdq:…",
             )
     if kind is HashType.PDQ:
         return SignalHash(type=kind, value=parse_pdq(text))

@@ -17,6 +17,11 @@ _LAG_SECONDS = 30.0
 """An index not brought up to date for so long may still match what was withdrawn."""
 
 
+SELFTEST_FAILED = (
+    "The last self-test failed: known material may pass. See why, and try again: tutela selftest"
+)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ListState:
     """What state a list is in: ``blocking``, ``holding``, ``informing``, ``off``, ``empty`` or
@@ -51,11 +56,13 @@ def protection_of(
     index_healthy: bool,
     seconds_since_refresh: float | None,
     mode_since: dict[int, datetime],
+    selftest_failed: bool = False,
 ) -> Protection:
     """Judge lists and index. ``mode_since`` gives, by row, when a list's mode was chosen.
 
     The self-test list protects nobody and is not counted. One stale blocking list is enough to
-    say NOT PROTECTING: what its source added since then passes.
+    say NOT PROTECTING: what its source added since then passes. So is a last self-test that
+    failed: known material went down the road and was not blocked.
     """
     states = tuple(_state(info, mode_since.get(info.row)) for info in infos)
     blocking = [
@@ -64,6 +71,8 @@ def protection_of(
         if info.mode is ListMode.BLOCK and info.purpose is not Purpose.SELFTEST
     ]
     why = _why_not(blocking, index_healthy, seconds_since_refresh)
+    if not why and selftest_failed:
+        why = SELFTEST_FAILED
     if why:
         return Protection(protecting=False, why=why, lists=states)
     entries = sum(info.entries for info in blocking)

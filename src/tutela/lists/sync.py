@@ -26,6 +26,7 @@ from tutela.core import HashType, utc_now
 from tutela.errors import SnapshotDamaged
 from tutela.settings import ListSettings
 from tutela.store import Database
+from tutela.store.faults import from_os
 from tutela.store.tables.lists import list_changes, lists, signal_hashes, signals
 
 from .edits import MATCHING, counts
@@ -156,8 +157,12 @@ class IndexSync:
     @contextmanager
     def _alone(self) -> Iterator[None]:
         """Hold the lock file of builders, of this process and of others."""
-        self._index.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        handle = os.open(self._index.directory / "build.lock", os.O_RDWR | os.O_CREAT, 0o600)
+        folder = self._index.directory
+        try:
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            handle = os.open(folder / "build.lock", os.O_RDWR | os.O_CREAT, 0o600)
+        except OSError as error:
+            raise from_os(error, f"The folder of the index, {folder}, cannot be used") from error
         try:
             fcntl.flock(handle, fcntl.LOCK_EX)
             yield

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Connection, Row, insert, select, update
 
-from tutela.core import HashType, new_id, utc_now
+from tutela.core import HashType, ListMode, SignalState, new_id, utc_now
 from tutela.errors import InvalidInput, NotFound
 from tutela.store import Database
+from tutela.store.tables.lists import lists, signal_hashes, signals
 from tutela.store.tables.policy import allow_entries
 
 from .allow_lists import MAX_REASON, AllowEntry, AllowList
@@ -58,37 +59,75 @@ class AllowLists:
         Raises ``InvalidInput`` for anything but a SHA-256 or a PDQ hash with at most 10 bits, and
         without owner or reason; ``StoreUnavailable``.
         """
+        named = [(type, value, distance)]
+        return self.add_all(named, owner=owner, reason=reason, days=days, now=now)[0]
+
+    def add_all(
+        self,
+        named: Iterable[tuple[HashType, bytes, int]],
+        *,
+        owner: str,
+        reason: str,
+        days: float = DEFAULT_DAYS,
+        now: datetime | None = None,
+    ) -> list[AllowEntry]:
+        """As ``add``, for several of type, value and distance: all of them or none."""
         at = now or utc_now()
         try:
             expires = at + timedelta(days=days)
         except (OverflowError, ValueError):
             raise InvalidInput("The number of days makes no date.") from None
-        entry = AllowEntry(
-            id=new_id("alw"),
-            type=type,
-            value=value,
-            distance=distance,
-            owner=owner.strip(),
-            reason=reason.strip(),
-            created_at=at,
-            expires_at=expires,
-        )
-        with self.database.begin() as conn:
-            conn.execute(
-                insert(allow_entries),
-                {
-                    "id": entry.id,
-                    "type": entry.type.value,
-                    "value": entry.value,
-                    "distance": entry.distance,
-                    "owner": entry.owner,
-                    "reason": entry.reason,
-                    "created_at": entry.created_at,
-                    "expires_at": entry.expires_at,
-                },
+        entries = [
+            AllowEntry(
+                id=new_id("alw"),
+                type=type,
+                value=value,
+                distance=distance,
+                owner=owner.strip(),
+                reason=reason.strip(),
+                created_at=at,
+                expires_at=expires,
             )
-            self._note(conn, entry.id, {"action": "added", "expires_at": entry.expires_at})
-        return entry
+            for type, value, distance in named
+        ]
+        with self.database.begin() as conn:
+            for entry in entries:
+                self._insert(conn, entry)
+        return entries
+
+    def _insert(self, conn: Connection, entry: AllowEntry) -> None:
+        conn.execute(
+            insert(allow_entries),
+            {
+                "id": entry.id,
+                "type": entry.type.value,
+                "value": entry.value,
+                "distance": entry.distance,
+                "owner": entry.owner,
+                "reason": entry.reason,
+                "created_at": entry.created_at,
+                "expires_at": entry.expires_at,
+            },
+        )
+        self._note(conn, entry.id, {"action": "added", "expires_at": entry.expires_at})
+
+    def blocked_exactly(self, digests: Iterable[bytes]) -> set[bytes]:
+        """Those of these digests that a signal in force of a blocking list holds: no allow list
+        passes them. Reads every listed hash."""
+        query = (
+            select(signal_hashes.c.value)
+            .join(signals, signals.c.id == signal_hashes.c.signal_id)
+            .join(lists, lists.c.row == signal_hashes.c.list_row)
+            .where(
+                signal_hashes.c.value.in_(list(digests)),
+                signal_hashes.c.type.in_(["md5", "sha1", "sha256"]),
+                signals.c.state == SignalState.ACTIVE.value,
+                lists.c.mode == ListMode.BLOCK.value,
+                lists.c.deleted_at.is_(None),
+            )
+        )
+        with self.database.read() as conn:
+            return {bytes(value) for value in conn.execute(query).scalars()}
 
     def end(self, entry_id: str, *, by: str, why: str, now: datetime | None = None) -> None:
         """Takes an entry back. Raises ``NotFound`` where there is none in force of that id."""

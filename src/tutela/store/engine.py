@@ -24,7 +24,8 @@ from tutela.errors import InvalidSetting, MissingExtra
 from tutela.settings import Settings
 from tutela.store import sqlite
 from tutela.store import tables as _tables  # noqa: F401  fills the metadata
-from tutela.store.faults import from_os, from_sqlalchemy
+from tutela.store.faults import from_sqlalchemy
+from tutela.store.folder import cannot, make_data_folder
 
 DATABASE_FILE = "tutela.db"
 """Name of the SQLite file in the data folder."""
@@ -159,11 +160,11 @@ def _make_engine(url: URL, settings: Settings) -> Engine:
 
 def _prepare_file(path: Path) -> None:
     """Make the folder (0700) and the database file (0600, which SQLite gives -wal and -shm too)."""
+    make_data_folder(path.parent)
     try:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
     except OSError as error:
-        raise from_os(error, "The database file cannot be opened") from error
+        raise cannot(path, error) from error
 
 
 def _encode_json(value: Any) -> str:

@@ -61,6 +61,12 @@ def from_sqlalchemy(error: SQLAlchemyError) -> TutelaError:
     driver = error.orig if isinstance(error, DBAPIError) else None
     if _is_full(driver):
         return storage_full("The database has no room left.")
+    if _is_no_database(driver):
+        return StoreUnavailable(
+            "The file of the database holds no database (or a damaged one).",
+            kept="It was left as it is.",
+            next_step="Restore it from a backup, or name another data folder.",
+        )
     if _is_locked(driver):
         return StoreUnavailable("The database is locked by another process.", retry_after=2)
     return StoreUnavailable("The database does not answer.")
@@ -83,6 +89,15 @@ def _is_full(driver: BaseException | None) -> bool:
             sqlite3.SQLITE_IOERR_SHMSIZE,
         }
     return getattr(driver, "sqlstate", None) in _FULL_SQLSTATES
+
+
+def _is_no_database(driver: BaseException | None) -> bool:
+    """SQLITE_NOTADB or SQLITE_CORRUPT (https://www.sqlite.org/rescode.html)."""
+    code = getattr(driver, "sqlite_errorcode", 0) or 0
+    return isinstance(driver, sqlite3.Error) and code & 0xFF in {
+        sqlite3.SQLITE_NOTADB,
+        sqlite3.SQLITE_CORRUPT,
+    }
 
 
 def _is_locked(driver: BaseException | None) -> bool:

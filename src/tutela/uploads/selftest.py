@@ -40,6 +40,8 @@ Travel = Callable[[Item, Source], Awaitable[Decision]]
 """The road, as an upload takes it: ``Road.upload``."""
 
 ENTRANCE = "selftest"
+TRIGGERS = 2
+"""Signals of the self-test's list."""
 KEPT = 100
 """Runs kept; older ones are forgotten."""
 

@@ -190,6 +190,9 @@ class ImportShown(BaseModel):
     ignored_hashes: int
     complete: bool
     version: int | None
+    refreshed: bool = Field(
+        description="The list counts as fresh from now on: a line was taken or confirmed."
+    )
     seconds: float
 
 
@@ -217,6 +220,7 @@ class Ready(BaseModel):
     ready: bool
     protecting: bool
     headline: Literal["PROTECTING", "NOT PROTECTING"]
-    checks: dict[str, Literal["ok", "busy", "failing", "starting"]]
+    why: str = Field("", description="Why not, where that is no list's name: the self-test failed.")
+    checks: dict[str, Literal["ok", "busy", "failing"]]
     selftest: dict[str, Any] = Field(description="When it last ran, and how that went.")
     version: str

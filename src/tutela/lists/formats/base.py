@@ -34,10 +34,12 @@ class ReadOptions:
 
     ``redistribute`` sets that flag on every signal, whatever the file says (None: as the file
     says, which is no unless it says yes). ``categories`` are the VICS category numbers to take.
+    ``type`` is that of hashes which do not say it themselves, in a file of one hash a line.
     """
 
     redistribute: bool | None = None
     categories: frozenset[int] = frozenset({1, 2})
+    type: HashType | None = None
 
 
 class Reading:

@@ -3,13 +3,15 @@
 The first line names the columns, in any order; unknown columns are ignored. Hashes stand in
 columns ``md5``, ``sha1``, ``sha256``, ``pdq`` (with ``quality``), or one a line in ``type`` and
 ``value``, where lines with the same ``upstream_id`` make one signal. A file without a header may
-hold one hash a line: MD5 and SHA-1 as they are, the others as ``sha256:…`` and ``pdq:…``.
+hold one hash a line: MD5 and SHA-1 as they are, the others as ``sha256:…`` and ``pdq:…`` (or as
+they are where the operator says their type), or a type and a hash, such as ``sha256,…``.
 """
 
 from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Iterable, Iterator
 
 import msgspec
@@ -97,6 +99,8 @@ _FACTS = (
 _IGNORED = frozenset({"photodna", "pdna", "tmk", "tmk_pdqf", "video_tmk", "netclean"})
 
 
+_LONG_HEX = re.compile(r"[0-9a-f]{32,}")
+
 _MOST_JOINED = 64
 """Most lines that one quoted field may span; beyond it the quote is taken for a slip."""
 
@@ -121,7 +125,10 @@ class CsvReading(Reading):
             return
         delimiter = max(",;\t", key=first.count)
         columns = [_column(name) for name in first.strip().replace('"', "").split(delimiter)]
-        if _HASH_COLUMNS.intersection(columns):
+        if len(columns) > 1 and any(_is_value(word) for word in columns):
+            lines.give_back([first])
+            yield from self._rows(_headless(columns), delimiter, lines)
+        elif _HASH_COLUMNS.intersection(columns):
             yield from self._rows(columns, delimiter, lines)
         elif len(columns) == 1:
             yield from self._bare(first, lines)
@@ -138,7 +145,7 @@ class CsvReading(Reading):
             text = line.strip().strip('"')
             if text and not text.startswith("#"):
                 try:
-                    hashes = [parse_hash(text)]
+                    hashes = [parse_hash(text, None if ":" in text else self.options.type)]
                     yield (
                         lines.number,
                         Signal(
@@ -149,6 +156,8 @@ class CsvReading(Reading):
                     )
                 except InvalidInput as error:
                     what = error.what.rstrip(".")
+                    if len(text) == 64:
+                        what += ": write sha256:… or pdq:…, or give --type"
                     yield lines.number, what[0].lower() + what[1:]
             line = lines.next()
 
@@ -217,6 +226,25 @@ def _quoted(line: str, delimiter: str, lines: _Lines) -> list[str] | None:
                 lines.give_back(taken[1:])
                 return None
             taken.append(following)
+
+
+def _is_value(word: str) -> bool:
+    """Whether a field of the first line is a hash and no column's name."""
+    return _LONG_HEX.fullmatch(word.rpartition(":")[2]) is not None
+
+
+def _headless(first: list[str]) -> list[str]:
+    """The columns of a file whose first line is a type and a hash, in either order already."""
+    types = {kind.value for kind in HashType}
+    if len(first) == 2 and first[0] in types:
+        return ["type", "value"]
+    if len(first) == 2 and first[1] in types:
+        return ["value", "type"]
+    raise InvalidImport(
+        "The first line of the CSV file holds a hash where it should name the columns.",
+        kept="Nothing was imported.",
+        next_step="Begin it with a line such as type,value or upstream_id,sha256.",
+    )
 
 
 def _column(name: str) -> str:

@@ -127,7 +127,8 @@ class Index:
         Cheap (one look at the file's identity) where nothing changed, so it may be called at
         every refresh. One that is older than the one in force is left alone: what changed between
         the two might be known to nobody here. True where a snapshot is in force. Raises
-        ``SnapshotDamaged``: a snapshot that was in force stays so.
+        ``SnapshotDamaged``, or ``IndexUnavailable`` where the folder cannot be read: a snapshot
+        that was in force stays so.
         """
         force = self._force
         try:
@@ -138,6 +139,8 @@ class Index:
             snapshot = open_snapshot(self.path)
         except FileNotFoundError:
             return self.healthy
+        except OSError as error:
+            raise _unreadable(self.directory, error) from error
         if force and snapshot.seq < force.snapshot.seq:
             self._seen = identity
         else:
@@ -157,8 +160,11 @@ class Index:
         except FileNotFoundError:
             raise IndexUnavailable("There is no index snapshot at that place.") from None
         if built.absolute() != self.path.absolute():
-            self.directory.mkdir(parents=True, exist_ok=True)
-            os.replace(built, self.path)
+            try:
+                self.directory.mkdir(parents=True, exist_ok=True)
+                os.replace(built, self.path)
+            except OSError as error:
+                raise _unreadable(self.directory, error) from error
         self._take(snapshot)
 
     def close(self) -> None:
@@ -245,6 +251,14 @@ class Index:
             self._log = newer
             seq = newer[-1].seq if newer else snapshot.seq
             self._force = _Force(snapshot, sealed(side), seq)
+
+
+def _unreadable(folder: Path, error: OSError) -> IndexUnavailable:
+    return IndexUnavailable(
+        f"The folder of the index, {folder}, cannot be used: {error.strerror}.",
+        kept="Nothing was changed.",
+        next_step="Give the user that runs Tutela the right to read and write it.",
+    )
 
 
 def _applied(side: SideState, changes: Iterable[Change]) -> SideState:

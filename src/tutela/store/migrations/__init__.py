@@ -7,12 +7,13 @@ roll back changes of schema, so a migration that fails leaves the former schema 
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sqlalchemy import Connection, inspect, text
 
-from tutela.errors import InvalidSetting
+from tutela.errors import InvalidSetting, StoreUnavailable
 
 if TYPE_CHECKING:
     from alembic.config import Config
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
 
 FOLDER = Path(__file__).resolve().parent
 """Where ``env.py`` and the revisions are; packaged with Tutela."""
+
+_REVISION = re.compile(r'^revision\b[^=\n]*= "(\w+)"', re.MULTILINE)
+_DOWN = re.compile(r'^down_revision\b[^=\n]*= "(\w+)"', re.MULTILINE)
 
 ADVISORY_LOCK = 0x7475_7465_6C61
 """The PostgreSQL advisory lock held while migrating ("tutela" in ASCII)."""
@@ -45,6 +49,8 @@ def migrate(database: Database, revision: str = "head") -> None:
 
     ``StoreUnavailable`` and ``StorageFull`` as any write; the schema is then as it was.
     """
+    if revision == "head" and _is_at_head(database):
+        return
     from alembic import command
     from alembic.script import ScriptDirectory
 
@@ -62,6 +68,24 @@ def migrate(database: Database, revision: str = "head") -> None:
                 next_step="Start the newer version again, or restore the backup made before it.",
             )
         command.upgrade(config(connection), revision)
+
+
+def head() -> str:
+    """The newest revision, read from the revisions' text: loading Alembic for that would cost
+    every command half a second."""
+    texts = [path.read_text("utf-8") for path in (FOLDER / "versions").glob("*.py")]
+    revised = {name for text in texts for name in _DOWN.findall(text)}
+    (newest,) = {name for text in texts for name in _REVISION.findall(text)} - revised
+    return str(newest)
+
+
+def _is_at_head(database: Database) -> bool:
+    """Whether there is nothing to do. A database that does not answer now is waited for below."""
+    try:
+        with database.read() as connection:
+            return current(connection) == head()
+    except StoreUnavailable:
+        return False
 
 
 def current(connection: Connection) -> str | None:
@@ -83,7 +107,7 @@ def _wait_longer(database: Database) -> None:
         try:
             connection.execute("BEGIN IMMEDIATE")
             connection.execute("ROLLBACK")
-        except sqlite3.OperationalError as error:
+        except sqlite3.DatabaseError as error:
             if (error.sqlite_errorcode & 0xFF) in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}:
                 continue
             return  # the real attempt will say what is wrong

@@ -14,6 +14,7 @@ from tutela import __version__
 from tutela.core import as_plain, utc_now
 from tutela.errors import TutelaError
 from tutela.hashing.decoder import PoolHealth
+from tutela.lists.status import SELFTEST_FAILED
 from tutela.uploads.selftest import SelftestResult
 
 from ..auth.keys import Scope
@@ -92,10 +93,13 @@ def readiness(web: Web) -> Ready:
     last = _last_selftest(web)
     ready = all(checks[part] in {"ok", "busy"} for part in ("database", "index", "decoder"))
     protecting = ready and tutela.lists.protection().protecting
+    failed = last is not None and not last.ok
+    protecting = protecting and not failed
     return Ready(
         ready=ready,
         protecting=protecting,
         headline="PROTECTING" if protecting else "NOT PROTECTING",
+        why=SELFTEST_FAILED if failed else "",
         checks=checks,
         selftest=_selftest_words(last),
         version=__version__,
