@@ -11,9 +11,9 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import HTMLResponse, Response
 
 from tutela import __version__
+from tutela.app import Tutela
 from tutela.core import as_plain, utc_now
 from tutela.errors import TutelaError
-from tutela.hashing.decoder import PoolHealth
 from tutela.lists.status import SELFTEST_FAILED
 from tutela.uploads.selftest import SelftestResult
 
@@ -24,7 +24,7 @@ from ..state import Needs, Web, web_of
 
 router = APIRouter()
 
-Check = Literal["ok", "busy", "failing", "starting"]
+Check = Literal["ok", "busy", "failing"]
 
 
 @router.get("/healthz", tags=["status"])
@@ -86,7 +86,7 @@ def readiness(web: Web) -> Ready:
     except TutelaError:
         checks["database"] = "failing"
     checks["index"] = "ok" if tutela.index.healthy else "failing"
-    checks["decoder"] = _decoder_word(tutela.decoder.health())
+    checks["decoder"] = _decoder_word(tutela)
     for name, duty in tutela.duties.states.items():
         if duty.failing_since is not None:
             checks[f"duty {name}"] = "failing"
@@ -106,8 +106,9 @@ def readiness(web: Web) -> Ready:
     )
 
 
-def _decoder_word(health: PoolHealth) -> Check:
+def _decoder_word(tutela: Tutela) -> Check:
     """``busy`` where uploads wait for a decoder: they are answered, late or by a deferred hold."""
+    health = tutela.decoder.health()
     if not health.workers:
         return "failing"
     return "busy" if health.busy else "ok"
