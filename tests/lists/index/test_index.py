@@ -217,6 +217,14 @@ def test_a_swap_keeps_what_is_newer_than_the_snapshot(index, tmp_path):
     assert not (tmp_path / "next").exists()
 
 
+def test_no_upload_waits_for_kernels_after_a_swap(index, tmp_path, monkeypatch):
+    """At the very first start the snapshot is built, not opened: that too loads the kernels."""
+    asked = []
+    monkeypatch.setattr(Index, "near", lambda self, queries: asked.append(len(queries)))
+    index.swap(_next(tmp_path / "next", 1500, seq=11))
+    assert asked == [1]
+
+
 def test_other_processes_follow_to_the_new_snapshot(index, tmp_path):
     other = Index(index.directory)
     assert other.open()

@@ -112,13 +112,11 @@ class Index:
     def open(self) -> bool:
         """Map the folder's snapshot. False where there is none yet: build one and ``swap``.
 
-        Looks something up, so that the first upload does not wait for the kernels to be loaded.
         Raises ``SnapshotDamaged``; look-ups then raise ``IndexUnavailable`` until a ``swap``.
         """
         opened = self.follow()
         if opened:
-            self.near([(bytes(PDQ_BYTES), 0)])
-            self.exact(HashType.SHA256, bytes(32))
+            self._warm_up()
         return opened
 
     def follow(self) -> bool:
@@ -166,6 +164,7 @@ class Index:
             except OSError as error:
                 raise _unreadable(self.directory, error) from error
         self._take(snapshot)
+        self._warm_up()
 
     def close(self) -> None:
         """Let go of the snapshot. Look-ups raise ``IndexUnavailable`` from now on."""
@@ -231,6 +230,11 @@ class Index:
         if side.removed and refs:
             refs = [ref for ref in refs if ref not in side.removed]
         return sorted({*refs, *side.added.get((type, digest), ())})
+
+    def _warm_up(self) -> None:
+        """Look something up, so that no upload waits for kernels to be compiled or loaded."""
+        self.near([(bytes(PDQ_BYTES), 0)])
+        self.exact(HashType.SHA256, bytes(32))
 
     def _in_force(self) -> _Force:
         force = self._force
