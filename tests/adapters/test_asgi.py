@@ -19,7 +19,8 @@ from tests.house import picture
 
 from tutela.adapters.asgi import UploadGuard, plain_refusal
 from tutela.adapters.replay import Replay
-from tutela.client import Answer, AsyncClient, Refused
+from tutela.client import Answer, AsyncClient, Refused, Unreachable
+from tutela.errors import InvalidInput
 from tutela.hashing.containers import inline
 
 KEY = "tutela_x"
@@ -401,6 +402,38 @@ def test_a_client_that_is_refused_lets_nothing_through() -> None:
     platform.client.error = Refused(413, "too-large", "no", {})
     assert platform.send("PUT", "/raw", content=b"good").status_code == 413
     assert platform.got == []
+
+
+def test_where_tutela_cannot_be_had_the_uploader_is_asked_to_come_again() -> None:
+    platform = Platform()
+    platform.client.error = Unreachable("away")
+    answer = platform.send("PUT", "/raw", content=b"good")
+    assert (answer.status_code, answer.headers["retry-after"]) == (503, "30")
+    assert platform.got == []
+
+
+@pytest.mark.parametrize("error", [OSError("its own disk"), InvalidInput("its own words")])
+def test_the_applications_own_failures_are_its_own(error: Exception) -> None:
+    """The guard answers for what it does, never a second time for what the application did."""
+    sent: list[Any] = []
+
+    async def failing(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        raise error
+
+    async def receive() -> dict[str, Any]:
+        return {"type": "http.request", "body": b"good", "more_body": False}
+
+    async def send(message: Any) -> None:
+        sent.append(message["type"])
+
+    guard = UploadGuard(failing, client=FakeClient(), paths=["/raw"])  # type: ignore[arg-type]
+    length = [(b"content-length", b"4")]
+    scope = {"type": "http", "method": "PUT", "path": "/raw", "headers": length}
+    with pytest.raises(type(error)) as caught:
+        asyncio.run(guard(scope, receive, send))
+    assert caught.value is error
+    assert sent == ["http.response.start"]
 
 
 def test_a_body_over_the_limit_is_refused() -> None:

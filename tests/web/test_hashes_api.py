@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from sqlalchemy import select
 from tests.house import Server, picture
 
+from tutela import client
 from tutela.core.hashes import HashType
 from tutela.errors import TutelaError
 from tutela.hashing.media import hash_media
@@ -21,6 +22,7 @@ from tutela.store.tables.decisions import items as items_table
 from tutela.store.tables.evidence import evidence
 from tutela.web.api.hashes import parse
 from tutela.web.auth.keys import Scope
+from tutela.web.facts import KNOWN
 
 from .conftest import LISTED
 
@@ -41,6 +43,28 @@ def test_one_digest_of_a_listed_file_is_blocked_and_a_record_is_sealed(
             select(evidence).where(evidence.c.case_id == said["case_id"])
         ).one()
     assert row.size < 2000
+
+
+def test_every_fact_that_the_client_takes_is_understood() -> None:
+    facts = {
+        "account": "u-1",
+        "account_age_band": "13_15",
+        "account_age_source": "declared",
+        "surface": "post",
+        "file_name": "a.jpg",
+        "recipients_age_band": "under_13",
+        "client_time": "2026-01-01T00:00:00+00:00",
+        "client_ip": "192.0.2.1",
+        "client_port": "4711",
+        "live": "true",
+        "fact_room": "garden",
+    }
+    assert KNOWN.keys() <= facts.keys()
+    said = json.dumps(client.HashQuery(md5="00" * 16, facts=facts).plain()).encode()
+    ((item, _),), single = parse(said, 10)
+    assert single
+    assert (item.surface, item.client_port, item.account.id) == ("post", 4711, "u-1")
+    assert item.facts["room"] == "garden"
 
 
 def test_a_batch_is_answered_in_its_order(admin: httpx.Client) -> None:

@@ -20,7 +20,7 @@ from typing import Any, Literal
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from tutela.client import Answer, AsyncClient, Refused
+from tutela.client import Answer, AsyncClient, Refused, Unreachable
 from tutela.errors import TooLarge, TutelaError
 from tutela.uploads.bodies import BodyLimits, ClientGone, body_parts, header
 from tutela.uploads.forms import Form, boundary_of
@@ -97,32 +97,42 @@ class UploadGuard:
             return
         replay = Replay(self._memory)
         try:
-            await self._guard(scope, receive, send, replay)
-        except ClientGone:
-            return
-        except TutelaError as error:
-            await respond(
-                send, error.status, {}, as_json({"error": error.code, "detail": str(error)})
-            )
-        except OSError:
-            await respond(send, 507, {"retry-after": "30"}, as_json({"error": "storage-full"}))
+            passed = await self._judged(scope, receive, send, replay)
+            if passed is not None:
+                await self.app(passed, _replayed(replay, receive), send)
         finally:
             replay.close()
 
-    async def _guard(self, scope: Scope, receive: Receive, send: Send, replay: Replay) -> None:
+    async def _judged(
+        self, scope: Scope, receive: Receive, send: Send, replay: Replay
+    ) -> Scope | None:
+        """The scope with which the application gets the request; None where it does not, since it
+        was answered here or nobody waits any more."""
         try:
             answers = await self._examine(scope, receive, replay)
+        except ClientGone:
+            return None
         except Refused as refused:
             if refused.status != 413:
                 note_refused(refused)
             status = 413 if refused.status == 413 else 502
             await respond(send, status, {}, as_json({"error": "not-checked"}))
-            return
+            return None
+        except Unreachable:
+            await respond(send, 503, {"retry-after": "30"}, as_json({"error": "not-checked"}))
+            return None
+        except TutelaError as error:
+            said = as_json({"error": error.code, "detail": str(error)})
+            await respond(send, error.status, {}, said)
+            return None
+        except OSError:
+            await respond(send, 507, {"retry-after": "30"}, as_json({"error": "storage-full"}))
+            return None
         worst = max(answers, key=_weight, default=None)
         if worst is not None and (worst.blocked or (worst.held and self._on_hold == "refuse")):
             await respond(send, *self._refusal(scope, worst))
-            return
-        await self.app(_with_answers(scope, answers), _replayed(replay, receive), send)
+            return None
+        return _with_answers(scope, answers)
 
     async def _examine(self, scope: Scope, receive: Receive, replay: Replay) -> list[Answer]:
         content_type = header(scope, b"content-type") or ""

@@ -101,9 +101,24 @@ class HashQuery:
         """As the server's JSON."""
         hashes: dict[str, Any] = {name: _written(name, getattr(self, name)) for name in _HASH_BYTES}
         hashes["quality"] = self.quality
-        return {name: value for name, value in hashes.items() if value is not None} | dict(
-            self.facts
-        )
+        plain = {name: value for name, value in hashes.items() if value is not None}
+        return plain | _plain_facts(self.facts)
+
+
+def _plain_facts(facts: Mapping[str, str]) -> dict[str, Any]:
+    """Facts as JSON has them: numbers and truths as such, those of the platform's own together."""
+    plain: dict[str, Any] = {}
+    own: dict[str, str] = {}
+    for name, value in facts.items():
+        if name.startswith("fact_"):
+            own[name.removeprefix("fact_")] = value
+        elif name == "client_port" and value.isdecimal():
+            plain[name] = int(value)
+        elif name == "live" and value in {"true", "false"}:
+            plain[name] = value == "true"
+        else:
+            plain[name] = value
+    return plain | ({"facts": own} if own else {})
 
 
 _HASH_BYTES = {"md5": 16, "sha1": 20, "sha256": 32, "pdq": 32}
