@@ -1,14 +1,12 @@
 """Files that begin as one thing and are another to the players that look further.
 
 The first bytes name a format; these are the looks behind them that are cheap: behind a music tag,
-at the boxes of a still picture, at the rest of a text, at the chunks of a score.
+at the boxes of a still picture, at the chunks of a score.
 """
 
 from __future__ import annotations
 
 from typing import BinaryIO
-
-import numpy as np
 
 from tutela.core import MediaKind
 
@@ -20,12 +18,6 @@ ISO_PICTURES = frozenset({"avif", "heic"})
 SOUND_BEHIND_TAG = frozenset({"flac", "wav", "aac", "aiff", "ogg", "m4a"})
 CHUNKED = frozenset({"wav", "aiff"})
 MAX_BOXES = 4096
-READ_BYTES = 1 << 20
-BLOCK_BYTES = 4096
-MAX_CONTROLS = 64
-"""Control characters in a block of text that may still be text; random bytes have some 400."""
-_CONTROLS = np.zeros(256, np.uint8)
-_CONTROLS[[code for code in range(32) if code not in {7, 8, 9, 10, 11, 12, 13, 27}]] = 1
 
 
 def behind_tag(reader: BinaryIO) -> Format:
@@ -74,32 +66,6 @@ def holds_film(reader: BinaryIO) -> bool:
             return False  # zero: this box goes to the end of the file
         at += size
     return True
-
-
-def turns_binary(reader: BinaryIO) -> bool:
-    """Whether what begins as text goes on as something that is none."""
-    reader.seek(0)
-    wide = reader.read(2) in {b"\xff\xfe", b"\xfe\xff"}
-    reader.seek(0)
-    if reader.seek(0, 2) <= HEAD_BYTES:
-        return False
-    reader.seek(0)
-    order = "utf-16-le" if reader.read(2) == b"\xff\xfe" else "utf-16-be"
-    reader.seek(0)
-    while data := reader.read(READ_BYTES):
-        for at in range(0, len(data), BLOCK_BYTES) if wide else ():
-            shown = data[at : at + BLOCK_BYTES].decode(order, "replace")
-            if shown.count("\ufffd") + shown.count("\0") > MAX_CONTROLS:
-                return True
-        if not wide and _dense(data):
-            return True
-    return False
-
-
-def _dense(data: bytes) -> bool:
-    marks = _CONTROLS[np.frombuffer(data, np.uint8)]
-    starts = np.arange(0, len(marks), BLOCK_BYTES)
-    return bool(np.add.reduceat(marks, starts, dtype=np.intp).max() > MAX_CONTROLS)
 
 
 def is_score(reader: BinaryIO) -> bool:

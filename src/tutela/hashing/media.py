@@ -31,7 +31,7 @@ from . import sniff
 from .containers import APPENDED, TEXTS, Budget, OverLimit, below, open_members
 from .containers.member import Member
 from .digests import digest_stream
-from .disguise import ISO_PICTURES, behind_tag, holds_film, is_score, tag_pictures, turns_binary
+from .disguise import ISO_PICTURES, behind_tag, holds_film, is_score, tag_pictures
 from .options import HashOptions, VideoMode
 from .pictures import Canvas, PictureFault, PictureLimits, open_pictures
 from .sniff import Format
@@ -123,8 +123,6 @@ class _Examination:
         elif form.name == "midi" and not is_score(reader):
             found.fault(FaultKind.DAMAGED, "It says that it is a score, and is none.")
         elif form.kind is MediaKind.CONTAINER or form.name in TEXTS:
-            if form.name in TEXTS and turns_binary(reader):
-                found.fault(FaultKind.UNKNOWN_FORMAT, "It begins as text and goes on as no text.")
             self._members(form.name, reader, found, depth)
         self._members(APPENDED, reader, found, depth)
 
