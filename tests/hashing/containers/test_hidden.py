@@ -91,7 +91,8 @@ def test_text_that_turns_into_bytes_is_no_text(examine: Examine) -> None:
     assert examine(b"word " * 2000).all_faults() == ()
     media = examine(b"word " * 2000 + bytes(range(256)))
     assert (media.kind, kinds(media)) == (MediaKind.UNREADABLE, {FaultKind.UNKNOWN_FORMAT})
-    coloured = b"word " * 2000 + b"<\x0304ada\x03> \x02good morning\x02, how is everybody?\r\n" * 300
+    line = b"<\x0304ada\x03> good morning, how is everybody, and has anyone seen the cat?\r\n"
+    coloured = b"word " * 2000 + line * 300
     assert examine(coloured).all_faults() == (), "chat logs have some control characters"
 
 
