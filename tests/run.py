@@ -74,6 +74,22 @@ def shortfalls(measured: dict[str, object], wanted: dict[str, object]) -> list[s
     return problems
 
 
+def standing(measured: dict[str, object], wanted: dict[str, object]) -> list[str]:
+    """Where coverage stands: of the whole, and the lowest file of each room with a floor."""
+    total = measured["totals"]["percent_covered"]  # type: ignore[index]
+    lines = [f"coverage of the whole {total:.1f} % (floor {wanted['floor']} %)"]
+    for pattern, floor in wanted["own_files"].items():  # type: ignore[attr-defined]
+        shares = [
+            (file["summary"]["percent_covered"], name)
+            for name, file in measured["files"].items()  # type: ignore[attr-defined]
+            if fnmatch(name, f"src/tutela/{pattern}")
+        ]
+        if shares:
+            share, name = min(shares)
+            lines.append(f"lowest of {pattern}: {share:.1f} % (floor {floor} %), {name}")
+    return lines
+
+
 def main() -> int:
     """Run everything and say what is short. Returns the exit code."""
     wanted = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["tutela"]["coverage"]
@@ -84,7 +100,9 @@ def main() -> int:
         code = run_pytest(report, sys.argv[1:])
         if code or len(sys.argv) > 1:
             return code
-        problems = shortfalls(json.loads(report.read_text()), wanted)
+        measured = json.loads(report.read_text())
+    print(*standing(measured, wanted), sep="\n")
+    problems = shortfalls(measured, wanted)
     for problem in problems:
         print(f"SHORT: {problem}")
     return 1 if problems else 0
