@@ -22,6 +22,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from multiprocessing.connection import Connection
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -163,9 +164,9 @@ def request(url: str, key: str, path: str, body: bytes, kind: str) -> bytes:
     return head.encode() + body
 
 
-def client(url: str, bodies: list[bytes], count: int, rate: float, answers: object) -> None:
+def client(url: str, bodies: list[bytes], count: int, rate: float, answers: Connection) -> None:
     """The load process: keeps ``CONNECTIONS`` busy, or sends at a rate (requests a second)."""
-    answers.send(asyncio.run(_client(url, bodies, count, rate)))  # type: ignore[attr-defined]
+    answers.send(asyncio.run(_client(url, bodies, count, rate)))
 
 
 async def _client(url: str, bodies: list[bytes], count: int, rate: float) -> list[float]:

@@ -14,6 +14,7 @@ import random
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -167,10 +168,7 @@ def hashed(data: bytes, mode: VideoMode) -> list[FrameHash]:
 
 def speed(report: Report, data: bytes) -> None:
     """Every mode beside vpdq's every frame and its one a second."""
-    works: list[Callable[[], object]] = [
-        lambda mode=mode: hashed(data, mode)  # type: ignore[misc]  # a default binds the loop's value
-        for mode in MODES
-    ]
+    works: list[Callable[[], object]] = [partial(hashed, data, mode) for mode in MODES]
     for work in works:
         work()
     try:

@@ -39,6 +39,15 @@ class Gate:
         assert self.opened.wait(20)
 
 
+async def behind(writer, gate, writes):
+    """Tasks: the gate's own write, in its transaction, and others that wait behind it."""
+    first = asyncio.create_task(writer.submit(gate))
+    await asyncio.to_thread(gate.entered.wait)
+    crowd = [asyncio.create_task(write) for write in writes]
+    await asyncio.sleep(0.05)
+    return first, crowd
+
+
 def run(story):
     return asyncio.run(story)
 
@@ -55,10 +64,7 @@ def test_writes_that_wait_together_share_a_commit(database, writer, rows):
     gate = Gate()
 
     async def story():
-        first = asyncio.create_task(writer.submit(gate))
-        await asyncio.to_thread(gate.entered.wait)
-        crowd = [asyncio.create_task(writer.submit(rows.write)) for _ in range(100)]
-        await asyncio.sleep(0.05)
+        first, crowd = await behind(writer, gate, [writer.submit(rows.write) for _ in range(100)])
         assert writer.waiting == 100
         gate.opened.set()
         await asyncio.gather(first, *crowd)
@@ -105,9 +111,9 @@ def test_loads_for_the_same_function_are_written_in_one_call(database, writer, r
             rows.write(connection, id=name)
 
     async def story():
-        first = asyncio.create_task(writer.submit(gate))
-        await asyncio.to_thread(gate.entered.wait)
-        crowd = [asyncio.create_task(writer.gather(write, [f"a{n}", f"b{n}"])) for n in range(3)]
+        first, crowd = await behind(
+            writer, gate, [writer.gather(write, [f"a{n}", f"b{n}"]) for n in range(3)]
+        )
         other = asyncio.create_task(writer.submit(rows.write))
         await asyncio.sleep(0.02)
         gate.opened.set()
@@ -151,10 +157,7 @@ def test_after_a_shared_commit_the_next_one_waits_a_moment_for_company(
     gate = Gate()
 
     async def story():
-        first = asyncio.create_task(writer.submit(gate))
-        await asyncio.to_thread(gate.entered.wait)
-        crowd = [asyncio.create_task(writer.submit(rows.write)) for _ in range(3)]
-        await asyncio.sleep(0.02)
+        first, crowd = await behind(writer, gate, [writer.submit(rows.write) for _ in range(3)])
         gate.opened.set()
         await asyncio.gather(first, *crowd)
         assert waited == []  # nobody was alone before
@@ -317,10 +320,7 @@ def test_closing_commits_what_waits_and_refuses_what_comes_later(database, rows)
     gate = Gate()
 
     async def story():
-        first = asyncio.create_task(writer.submit(gate))
-        await asyncio.to_thread(gate.entered.wait)
-        crowd = [asyncio.create_task(writer.submit(rows.write)) for _ in range(10)]
-        await asyncio.sleep(0.02)
+        first, crowd = await behind(writer, gate, [writer.submit(rows.write) for _ in range(10)])
         gate.opened.set()
         await asyncio.to_thread(writer.close)
         await asyncio.gather(first, *crowd)
@@ -337,10 +337,7 @@ def test_too_many_waiting_writes_are_refused(database, rows, monkeypatch):
     gate = Gate()
 
     async def story():
-        first = asyncio.create_task(writer.submit(gate))
-        await asyncio.to_thread(gate.entered.wait)
-        crowd = [asyncio.create_task(writer.submit(rows.write)) for _ in range(3)]
-        await asyncio.sleep(0.02)
+        first, crowd = await behind(writer, gate, [writer.submit(rows.write) for _ in range(3)])
         with pytest.raises(StoreUnavailable) as caught:
             await writer.submit(rows.write)
         assert caught.value.retry_after

@@ -106,13 +106,6 @@ def test_a_clock_without_stamps_counts_frames() -> None:
     )
 
 
-def test_stamps_that_stand_still_do_not_keep_the_keyframes_mode_waiting(
-    film: Film, watch: Watch
-) -> None:
-    data = bytearray(film("avi", "mpeg4", seconds=30, rate=5, gop=600))
-    assert len(watch(bytes(data), "keyframes").frames) >= 3
-
-
 def seen_through(codec: str, shown: np.ndarray) -> bytes:
     """A black film whose transparency is a picture."""
     out = io.BytesIO()

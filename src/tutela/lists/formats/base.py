@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -42,7 +43,7 @@ class ReadOptions:
     type: HashType | None = None
 
 
-class Reading:
+class Reading(ABC):
     """One pass over a file: iterate for entries, then ask ``ignored`` and ``complete``.
 
     ``ignored`` counts hashes of types that Tutela cannot use. ``complete`` is False where the
@@ -58,9 +59,9 @@ class Reading:
         self.ignored = 0
         self.complete = True
 
+    @abstractmethod
     def __iter__(self) -> Iterator[Entry]:
         """Entries in the order of the file, read as asked for."""
-        raise NotImplementedError  # pragma: no cover
 
 
 class Refused(Exception):

@@ -29,6 +29,7 @@ context.configure(
     connection=context.config.attributes["connection"],
     target_metadata=metadata,
     render_item=render_item,
+    include_object=context.config.attributes.get("include_object"),
     compare_type=True,
     transactional_ddl=False,
 )

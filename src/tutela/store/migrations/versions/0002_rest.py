@@ -1,6 +1,6 @@
-"""The tables as first released.
+"""All other tables.
 
-Revision 0001, after .
+Revision 0002, after 0001.
 """
 
 import sqlalchemy as sa
@@ -8,8 +8,8 @@ from alembic import op
 
 from tutela.store import metadata as types
 
-revision = "0001"
-down_revision = None
+revision = "0002"
+down_revision = "0001"
 branch_labels = None
 depends_on = None
 
@@ -220,86 +220,6 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_ledger_state")),
     )
     op.create_table(
-        "list_changes",
-        sa.Column(
-            "seq", sa.BigInteger(), autoincrement=False, nullable=False, comment="the range's last"
-        ),
-        sa.Column("at", types.UtcTime(), nullable=False),
-        sa.Column("op", sa.String(length=8), nullable=False, comment="add or remove"),
-        sa.Column("list_row", sa.Integer(), nullable=False),
-        sa.Column("ref_from", sa.BigInteger(), nullable=False),
-        sa.Column(
-            "ref_to", sa.BigInteger(), nullable=False, comment="inclusive; each ref takes one seq"
-        ),
-        sa.PrimaryKeyConstraint("seq", name=op.f("pk_list_changes")),
-    )
-    op.create_index(op.f("ix_list_changes_at"), "list_changes", ["at"], unique=False)
-    op.create_table(
-        "list_counters",
-        sa.Column("id", sa.SmallInteger(), autoincrement=False, nullable=False, comment="always 1"),
-        sa.Column("seq", sa.BigInteger(), nullable=False),
-        sa.Column("signal", sa.BigInteger(), nullable=False),
-        sa.Column("hash", sa.BigInteger(), nullable=False),
-        sa.PrimaryKeyConstraint("id", name=op.f("pk_list_counters")),
-    )
-    op.create_table(
-        "lists",
-        sa.Column("row", sa.Integer(), autoincrement=True, nullable=False),
-        sa.Column("id", sa.String(length=64), nullable=False),
-        sa.Column("name", sa.String(length=160), nullable=False),
-        sa.Column(
-            "purpose", sa.String(length=16), nullable=False, comment="core.Purpose; never changes"
-        ),
-        sa.Column(
-            "mode",
-            sa.String(length=16),
-            nullable=False,
-            comment="core.ListMode; history in list_events",
-        ),
-        sa.Column(
-            "source",
-            sa.String(length=128),
-            nullable=False,
-            comment="who gave it; 'own' is the operator",
-        ),
-        sa.Column(
-            "synced",
-            sa.Boolean(),
-            nullable=False,
-            comment="kept fresh by an exchange: can go stale",
-        ),
-        sa.Column("stale_after_hours", sa.Float(), nullable=True, comment="null: the setting's"),
-        sa.Column("created_at", types.UtcTime(), nullable=False),
-        sa.Column(
-            "refreshed_at",
-            types.UtcTime(),
-            nullable=True,
-            comment="last sync or import that succeeded",
-        ),
-        sa.Column("version", sa.Integer(), nullable=False, comment="the newest version's number"),
-        sa.Column(
-            "entries",
-            sa.BigInteger(),
-            nullable=False,
-            comment="signals that match (active, disputed)",
-        ),
-        sa.Column(
-            "root",
-            sa.LargeBinary(length=32),
-            nullable=False,
-            comment="Merkle root of the newest version",
-        ),
-        sa.Column(
-            "deleted_at",
-            types.UtcTime(),
-            nullable=True,
-            comment="its signals are gone, its record stays",
-        ),
-        sa.PrimaryKeyConstraint("row", name=op.f("pk_lists")),
-        sa.UniqueConstraint("id", name=op.f("uq_lists_id")),
-        sa.UniqueConstraint("name", name=op.f("uq_lists_name")),
-    )
-    op.create_table(
         "outbox",
         sa.Column("id", types.RowId, autoincrement=True, nullable=False),
         sa.Column("event_id", sa.String(length=64), nullable=False),
@@ -353,25 +273,6 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_selftests")),
     )
     op.create_index(op.f("ix_selftests_at"), "selftests", ["at"], unique=False)
-    op.create_table(
-        "signal_hashes",
-        sa.Column(
-            "id", types.RowId, autoincrement=False, nullable=False, comment="the index's ref"
-        ),
-        sa.Column("signal_id", sa.BigInteger(), nullable=False),
-        sa.Column("list_row", sa.Integer(), nullable=False),
-        sa.Column(
-            "type",
-            sa.String(length=8),
-            nullable=False,
-            comment="core.HashType; vpdq rows are frames",
-        ),
-        sa.Column("value", sa.LargeBinary(), nullable=False),
-        sa.Column("quality", sa.SmallInteger(), nullable=True),
-        sa.Column("frame", sa.Integer(), nullable=True),
-        sa.Column("time", sa.Float(), nullable=True, comment="seconds from the start of the video"),
-        sa.PrimaryKeyConstraint("id", name=op.f("pk_signal_hashes")),
-    )
     op.create_table(
         "case_items",
         sa.Column("case_id", sa.String(length=64), nullable=False),
@@ -502,140 +403,6 @@ def upgrade() -> None:
     op.create_index(op.f("ix_evidence_item_id"), "evidence", ["item_id"], unique=False)
     op.create_index(op.f("ix_evidence_sha256"), "evidence", ["sha256"], unique=False)
     op.create_table(
-        "list_events",
-        sa.Column("id", types.RowId, autoincrement=True, nullable=False),
-        sa.Column("list_row", sa.Integer(), nullable=False),
-        sa.Column("at", types.UtcTime(), nullable=False),
-        sa.Column(
-            "kind", sa.String(length=16), nullable=False, comment="created, mode, export, deleted"
-        ),
-        sa.Column(
-            "mode",
-            sa.String(length=16),
-            nullable=True,
-            comment="the mode chosen, for created and mode",
-        ),
-        sa.Column("actor", sa.String(length=128), nullable=False),
-        sa.Column("reason", sa.Text(), nullable=False),
-        sa.Column("facts", types.Json(), nullable=True),
-        sa.ForeignKeyConstraint(
-            ["list_row"], ["lists.row"], name=op.f("fk_list_events_list_row_lists")
-        ),
-        sa.PrimaryKeyConstraint("id", name=op.f("pk_list_events")),
-    )
-    op.create_index(op.f("ix_list_events_list_row"), "list_events", ["list_row"], unique=False)
-    op.create_table(
-        "list_imports",
-        sa.Column("id", types.RowId, autoincrement=True, nullable=False),
-        sa.Column("list_row", sa.Integer(), nullable=False),
-        sa.Column("started_at", types.UtcTime(), nullable=False),
-        sa.Column(
-            "alive_at", types.UtcTime(), nullable=False, comment="when it last committed a part"
-        ),
-        sa.Column("finished_at", types.UtcTime(), nullable=True),
-        sa.Column("abandoned_at", types.UtcTime(), nullable=True),
-        sa.Column("actor", sa.String(length=128), nullable=False),
-        sa.Column("format", sa.String(length=16), nullable=False),
-        sa.Column("facts", types.Json(), nullable=True, comment="the report's counts"),
-        sa.ForeignKeyConstraint(
-            ["list_row"], ["lists.row"], name=op.f("fk_list_imports_list_row_lists")
-        ),
-        sa.PrimaryKeyConstraint("id", name=op.f("pk_list_imports")),
-    )
-    op.create_index(op.f("ix_list_imports_list_row"), "list_imports", ["list_row"], unique=False)
-    op.create_table(
-        "list_trees",
-        sa.Column("list_row", sa.Integer(), autoincrement=False, nullable=False),
-        sa.Column("slots", sa.LargeBinary(), nullable=False, comment="4096 roots of 32 bytes"),
-        sa.Column(
-            "dirty", sa.LargeBinary(), nullable=False, comment="4096 bits: roots to compute again"
-        ),
-        sa.ForeignKeyConstraint(
-            ["list_row"], ["lists.row"], name=op.f("fk_list_trees_list_row_lists")
-        ),
-        sa.PrimaryKeyConstraint("list_row", name=op.f("pk_list_trees")),
-    )
-    op.create_table(
-        "list_versions",
-        sa.Column("list_row", sa.Integer(), autoincrement=False, nullable=False),
-        sa.Column("number", sa.Integer(), autoincrement=False, nullable=False),
-        sa.Column("at", types.UtcTime(), nullable=False),
-        sa.Column(
-            "kind",
-            sa.String(length=16),
-            nullable=False,
-            comment="create, add, import, withdraw, expire…",
-        ),
-        sa.Column("actor", sa.String(length=128), nullable=False),
-        sa.Column("reason", sa.Text(), nullable=False),
-        sa.Column("added", sa.BigInteger(), nullable=False),
-        sa.Column("changed", sa.BigInteger(), nullable=False),
-        sa.Column(
-            "removed", sa.BigInteger(), nullable=False, comment="signals that stopped matching"
-        ),
-        sa.Column("entries", sa.BigInteger(), nullable=False),
-        sa.Column(
-            "root", sa.LargeBinary(length=32), nullable=False, comment="RFC 9162 Merkle root"
-        ),
-        sa.ForeignKeyConstraint(
-            ["list_row"], ["lists.row"], name=op.f("fk_list_versions_list_row_lists")
-        ),
-        sa.PrimaryKeyConstraint("list_row", "number", name=op.f("pk_list_versions")),
-    )
-    op.create_table(
-        "signals",
-        sa.Column("id", types.RowId, autoincrement=False, nullable=False),
-        sa.Column("list_row", sa.Integer(), nullable=False),
-        sa.Column(
-            "key", sa.LargeBinary(length=16), nullable=False, comment="SHA-256 of upstream_id, cut"
-        ),
-        sa.Column("upstream_id", sa.Text(), nullable=False, comment="the source's own id"),
-        sa.Column(
-            "state", sa.String(length=16), nullable=False, comment="core.SignalState in force"
-        ),
-        sa.Column(
-            "source_state", sa.String(length=16), nullable=False, comment="what the source says"
-        ),
-        sa.Column(
-            "own_state", sa.String(length=16), nullable=True, comment="what the operator put it in"
-        ),
-        sa.Column(
-            "classification", sa.Text(), nullable=True, comment="the source's word, not interpreted"
-        ),
-        sa.Column("redistribute", sa.Boolean(), nullable=False),
-        sa.Column("first_seen", types.UtcTime(), nullable=True),
-        sa.Column("last_seen", types.UtcTime(), nullable=True),
-        sa.Column("expires_at", types.UtcTime(), nullable=True),
-        sa.Column("details", types.Json(), nullable=True, comment="tags, opinions, note, facts"),
-        sa.Column("leaf", sa.LargeBinary(length=32), nullable=False, comment="Merkle leaf hash"),
-        sa.Column(
-            "first_hash", sa.BigInteger(), nullable=False, comment="its hashes are a range of ids"
-        ),
-        sa.Column("hash_count", sa.Integer(), nullable=False),
-        sa.Column(
-            "import_id", sa.BigInteger(), nullable=True, comment="the import that last wrote it"
-        ),
-        sa.Column(
-            "pending",
-            sa.Boolean(),
-            nullable=False,
-            comment="does not count before import_id finished",
-        ),
-        sa.ForeignKeyConstraint(
-            ["list_row"], ["lists.row"], name=op.f("fk_signals_list_row_lists")
-        ),
-        sa.PrimaryKeyConstraint("id", name=op.f("pk_signals")),
-        sa.UniqueConstraint("list_row", "key", name=op.f("uq_signals_list_row_key")),
-    )
-    op.create_index(
-        "ix_signals_expires_at",
-        "signals",
-        ["expires_at"],
-        unique=False,
-        sqlite_where=sa.text("expires_at IS NOT NULL"),
-        postgresql_where=sa.text("expires_at IS NOT NULL"),
-    )
-    op.create_table(
         "custody",
         sa.Column("id", types.RowId, autoincrement=True, nullable=False),
         sa.Column("evidence_id", sa.String(length=64), nullable=False),
@@ -673,19 +440,6 @@ def downgrade() -> None:
     """Back to the revision before."""
     # ### commands auto generated by Alembic - please adjust! ###
     op.drop_table("custody")
-    op.drop_index(
-        "ix_signals_expires_at",
-        table_name="signals",
-        sqlite_where=sa.text("expires_at IS NOT NULL"),
-        postgresql_where=sa.text("expires_at IS NOT NULL"),
-    )
-    op.drop_table("signals")
-    op.drop_table("list_versions")
-    op.drop_table("list_trees")
-    op.drop_index(op.f("ix_list_imports_list_row"), table_name="list_imports")
-    op.drop_table("list_imports")
-    op.drop_index(op.f("ix_list_events_list_row"), table_name="list_events")
-    op.drop_table("list_events")
     op.drop_index(op.f("ix_evidence_sha256"), table_name="evidence")
     op.drop_index(op.f("ix_evidence_item_id"), table_name="evidence")
     op.drop_index(op.f("ix_evidence_expires_at"), table_name="evidence")
@@ -709,7 +463,6 @@ def downgrade() -> None:
     op.drop_table("decisions")
     op.drop_index(op.f("ix_case_items_item_id"), table_name="case_items")
     op.drop_table("case_items")
-    op.drop_table("signal_hashes")
     op.drop_index(op.f("ix_selftests_at"), table_name="selftests")
     op.drop_table("selftests")
     op.drop_table("policy_versions")
@@ -720,10 +473,6 @@ def downgrade() -> None:
         postgresql_where=sa.text("state = 'waiting'"),
     )
     op.drop_table("outbox")
-    op.drop_table("lists")
-    op.drop_table("list_counters")
-    op.drop_index(op.f("ix_list_changes_at"), table_name="list_changes")
-    op.drop_table("list_changes")
     op.drop_table("ledger_state")
     op.drop_index(
         "ix_ledger_entries_waiting",
