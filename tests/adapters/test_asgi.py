@@ -86,7 +86,7 @@ class Platform:
 
 def test_an_allowed_file_reaches_the_application_unchanged() -> None:
     platform = Platform()
-    data = os.urandom(300_000)
+    data = os.urandom(300_000).replace(b"BAD", b"bad").replace(b"ODD", b"odd")
     answer = platform.send("POST", "/photos", files={"photo": ("été.jpg", data)})
     assert answer.json() == {"size": len(data), "name": "été.jpg"}
     got, decisions = platform.got[0]
