@@ -44,7 +44,7 @@ class FakeClient:
         if self.error is not None:
             raise self.error
         outcome = "block" if b"BAD" in data else "hold" if b"ODD" in data else "allow"
-        return Answer(outcome=outcome, reason="not_accepted", decision_id="dec_1")  # type: ignore[arg-type]
+        return Answer(outcome=outcome, reason="not_accepted", decision_id="dec_1")
 
 
 class Platform:

@@ -119,7 +119,8 @@ class Writer:
         the caller is cancelled, its write is left out if it has not begun; else the cancellation
         waits until the write is settled, and ``write_stands`` says of it how that went.
         """
-        return await self._queued(work, None)  # type: ignore[no-any-return]
+        value: T = await self._queued(work, None)
+        return value
 
     async def gather(
         self, work: Callable[[Connection, Sequence[P]], None], load: Sequence[P]
